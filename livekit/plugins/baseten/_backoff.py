@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 # The mean, 0.15 s, is what a caller waits whose connection alone was lost; LiveKit's own first wait
-# is 0.1 s. Of all distributions on positive numbers with one mean, the uniform one from zero has the
-# lowest peak density, so this is also the flattest first wave that the mean allows.
+# is 0.1 s. Of all distributions from zero up with one mean, the uniform one has the lowest peak
+# density, so this is also the flattest first wave that the mean allows.
 FIRST_CEILING_S = 0.3
 
 # In retry intervals, reached by the third retry. Reached by the second already, it made a restart
