@@ -1,0 +1,36 @@
+"""A Baseten on this machine: for tests without a key, for trying things out, for breaking them.
+
+    async with serve(faults.Reset(after_samples=16_000), recognizer=CodedRecognizer()) as server:
+        stt = baseten.STT(model_endpoint=server.url, api_key="any")
+
+It shares no code with the client, so that a mistake in one cannot hide in the other.
+"""
+
+from . import faults
+from ._coded import CodedRecognizer, CodedSpeech, CodedWord, coded_speech
+from ._connection import Connection
+from ._handshake import Handshake
+from ._hearing import Event
+from ._recognizer import Recognizer, Word
+from ._script import ScriptRecognizer
+from ._server import Server, serve
+from ._voice import AmplitudeDetector, SileroDetector, VoiceDetector
+
+__all__ = [
+    "AmplitudeDetector",
+    "CodedRecognizer",
+    "CodedSpeech",
+    "CodedWord",
+    "Connection",
+    "Event",
+    "Handshake",
+    "Recognizer",
+    "ScriptRecognizer",
+    "Server",
+    "SileroDetector",
+    "VoiceDetector",
+    "Word",
+    "coded_speech",
+    "faults",
+    "serve",
+]

@@ -1,0 +1,335 @@
+"""Baseten's Whisper server (streaming v1), one connection, as a function of what it heard.
+
+    AWAITING_METADATA --valid--> STREAMING --finished sent--> OVER --next frame--> closing 1000
+            |                        |
+         invalid                bad audio frame
+            v                        v
+       closing 1011        error frame, closing 1000
+
+Written from docs/protocol.md and from nothing of the client: a mistake in one cannot hide in the
+other. The server is silent when it is pleased, and it never closes first when all went well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from . import _whisper_messages as messages
+from ._buffer import AudioBuffer
+from ._core import Closing, Job, JobQueue, Message
+from ._diarization import Diarization
+from ._languages import SCRIPTS, WHISPER
+from ._metadata import Metadata, MetadataRefused, metadata
+from ._recognizer import Word, samples_of
+from ._voice import VoiceActivity, VoiceDetectorFactory
+
+REFUSED = Closing(1011, "Internal Server Error (in model/chainlet).")
+MAX_QUEUED = 10
+"""With more transcriptions than this waiting, partials are dropped."""
+
+
+class Control(BaseModel):
+    """A text frame after the metadata. Keys beyond these are ignored."""
+
+    type: Literal["end_audio", "health_check", "error"]
+    trace_id: str | None = None
+    timestamp: float | None = None
+    body: dict[str, Any] | None = None
+
+
+@dataclass
+class Ending:
+    """An `end_audio` that has been acknowledged and not yet been answered with `finished`."""
+
+    flushed: bool = False
+
+
+class Whisper:
+    """One connection to a Whisper deployment. See `Core` for what goes in and comes out.
+
+    Args:
+        detector: Makes the voice detector of this connection.
+        stream_id: The server's name for it, shown in error frames.
+        runtime: ``"current"``, or a version such as ``"0.4"`` that knows fewer keys.
+        diarizer: Whether this is a chain with a diarizer; without one, diarization is off.
+        aligner: Whether the engine can time words; without it, asking for that fails every time.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: VoiceDetectorFactory,
+        stream_id: str,
+        runtime: str = "current",
+        diarizer: bool = False,
+        aligner: bool = True,
+    ) -> None:
+        self.metadata: dict[str, Any] | None = None
+        self.audio = bytearray()
+        self.received_samples = 0
+        self.closing: Closing | None = None
+        self.stream_id = stream_id
+        self._detector = detector()
+        self._runtime = runtime
+        self._diarizer = diarizer
+        self._aligner = aligner
+        self._settings = Metadata()
+        self._voice = VoiceActivity(self._detector)
+        self._diarization: Diarization | None = None
+        self._now_s = 0.0
+        self._outgoing: list[Message] = []
+        self._jobs = JobQueue()
+        self._endings: list[Ending] = []
+        self._finished = False
+        self._finals = 0
+        self._buffer = AudioBuffer(self._settings.streaming_params)
+        self._stored_partial: Message | None = None
+        self._partial_sent_s: float | None = None
+        self._partial_interval_s = 0.0
+
+    # What happened.
+
+    def received(self, frame: str | bytes, now_s: float) -> None:
+        if self.closing:
+            return
+        self._now_s = now_s
+        if self.metadata is None:
+            self._introduced(frame)
+            return
+        was_finished = self._finished
+        if isinstance(frame, bytes) or frame == "":
+            # The framework takes an empty text frame for missing bytes.
+            self._heard(frame if isinstance(frame, bytes) else b"")
+        else:
+            self._told(frame)
+        self._settle()
+        if was_finished:
+            self._close(Closing(1000))
+
+    def recognized(
+        self,
+        job: Job,
+        words: Sequence[Word],
+        now_s: float,
+        *,
+        possible_hallucination: bool = False,
+    ) -> None:
+        if self.closing:
+            return
+        why = self._impossible()
+        if why is not None:
+            self.failed(job, why, now_s)
+            return
+        self._now_s = now_s
+        self._jobs.done()
+        if job.is_final:
+            self._outgoing += self._transcriptions(job, words, possible_hallucination)
+        else:
+            self._partial(job, words, possible_hallucination)
+        self._settle()
+
+    def failed(self, job: Job, why: str, now_s: float) -> None:
+        if self.closing:
+            return
+        self._now_s = now_s
+        self._jobs.done()
+        text = f"Stream {self.stream_id}: Transcription failed: {why}"
+        self._error("TRANSCRIPTION_ERROR", text, recoverable=True)
+        self._settle()
+
+    # What comes out.
+
+    def outgoing(self) -> list[Message]:
+        outgoing, self._outgoing = self._outgoing, []
+        return outgoing
+
+    def next_job(self, *, latest_only: bool = False) -> Job | None:
+        return self._jobs.next(latest_only=latest_only)
+
+    # The metadata.
+
+    def _introduced(self, frame: str | bytes) -> None:
+        try:
+            sent, self._settings = metadata(frame, runtime=self._runtime, diarizer=self._diarizer)
+            self._voice = VoiceActivity(self._detector, **self._settings.streaming_vad_config)
+        except (MetadataRefused, TypeError, ValueError):
+            self._close(REFUSED)
+            return
+        self.metadata = sent
+        self._buffer = AudioBuffer(self._settings.streaming_params)
+        if self._diarizer:
+            self.stream_id = _uuid(self._settings.stream_id) or self.stream_id
+        if self._settings.whisper_params.enable_diarization:
+            self._diarization = Diarization(self._settings.whisper_params)
+
+    # Audio.
+
+    def _heard(self, frame: bytes) -> None:
+        try:
+            self._listen(frame)
+        except (ValueError, TypeError, ZeroDivisionError) as e:
+            text = f"Stream {self.stream_id}: Audio processing loop failed: {e}"
+            self._error("AUDIO_PROCESSING_ERROR", text, recoverable=False)
+            self._close(Closing(1000))
+
+    def _listen(self, frame: bytes) -> None:
+        buffer, streaming = self._buffer, self._settings.streaming_params
+        if not frame:
+            raise ZeroDivisionError("division by zero")
+        if buffer.overflows_with(frame):
+            self._overflow()
+            self._accept(frame)  # and the voice detector never hears it, whatever its size
+            return
+        ended = self._voice.heard(
+            samples_of(frame) if streaming.encoding == "pcm_s16le" else _deaf(frame)
+        )
+        self._accept(frame)
+        if ended:
+            self._queue_final()
+        elif (
+            streaming.enable_partial_transcripts
+            and self._voice.triggered
+            and buffer.is_partial_due()
+        ):
+            buffer.partial_at_s = buffer.length_s
+            if len(self._jobs) <= MAX_QUEUED:
+                self._jobs.append(self._job(self._finals, is_final=False))
+
+    def _accept(self, frame: bytes) -> None:
+        self._buffer.pcm += frame
+        self.audio += frame
+        self.received_samples += len(frame) // self._buffer.bytes_per_sample
+
+    def _overflow(self) -> None:
+        if self._voice.triggered:
+            self._queue_final()
+        else:
+            self._buffer.clear()  # dropped without a word
+
+    def _queue_final(self, *, is_flush: bool = False) -> None:
+        self._finals += 1
+        self._jobs.append(self._job(self._finals, is_final=True, is_flush=is_flush))
+        self._buffer.clear()
+
+    def _job(self, number: int, *, is_final: bool, is_flush: bool = False) -> Job:
+        return Job(
+            pcm=bytes(self._buffer.pcm),
+            is_final=is_final,
+            number=number,
+            offset_s=self._buffer.offset_s,
+            audio_length_s=self._buffer.length_s,
+            queued_s=self._now_s,
+            is_flush=is_flush,
+        )
+
+    # Text frames.
+
+    def _told(self, frame: str) -> None:
+        try:
+            control = Control.model_validate_json(frame)
+        except ValidationError as e:
+            text = f"Stream {self.stream_id}: Failed to validate text message: {e}"
+            self._error("STREAM_ERROR", text, recoverable=True)
+            return
+        if control.type == "end_audio":
+            body = {"status": "acknowledged"}
+            self._outgoing.append(messages.envelope("end_audio", body, trace_id=control.trace_id))
+            self._endings.append(Ending())
+        elif control.type == "health_check":
+            self._outgoing.append(self._health(control))
+        else:
+            body = {"error": f"Unhandled message type: {control.type}"}
+            self._outgoing.append(messages.envelope("error", body))
+
+    def _health(self, control: Control) -> Message:
+        body: dict[str, Any] = {"healthy": True}
+        if (control.body or {}).get("get_partial_interval"):
+            body["partial_interval"] = self._partial_interval_s
+        return messages.envelope(
+            "health_check", body, trace_id=control.trace_id, timestamp=self._now_s
+        )
+
+    def _settle(self) -> None:
+        """Answer `end_audio`, once everything that was queued before has been said."""
+        while self._endings and self._jobs.is_idle and not self.closing:
+            unflushed = [ending for ending in self._endings if not ending.flushed]
+            if not unflushed:
+                finished = messages.envelope("end_audio", {"status": "finished"})
+                self._outgoing += [dict(finished) for _ in self._endings]
+                self._endings.clear()
+                self._finished = True
+                return
+            unflushed[0].flushed = True
+            if self._buffer.pcm and self._voice.triggered:
+                self._queue_final(is_flush=True)
+            else:
+                self._buffer.clear()
+
+    # Results.
+
+    def _impossible(self) -> str | None:
+        whisper = self._settings.whisper_params
+        code = whisper.audio_language or "auto"
+        if code != "auto" and code not in WHISPER and code not in SCRIPTS:
+            return f'Traceback (most recent call last):\n  File "whisper.py"\nKeyError: {code!r}'
+        if whisper.show_word_timestamps and not self._aligner:
+            return "Traceback (most recent call last):\nRuntimeError: no aligner in this engine"
+        return None
+
+    def _transcriptions(self, job: Job, words: Sequence[Word], suspicious: bool) -> list[Message]:
+        if self._diarization is not None:
+            return self._diarization.transcriptions(job, words, self._latency_s(job))
+        whisper = self._settings.whisper_params
+        segment = messages.buffer_segment(job, words, whisper, possible_hallucination=suspicious)
+        return [
+            messages.transcription(job, [segment], whisper, pipeline_latency_s=self._latency_s(job))
+        ]
+
+    def _partial(self, job: Job, words: Sequence[Word], suspicious: bool) -> None:
+        """Send a partial, or in place of a suspicious one the last that was not.
+
+        A final does not clear what is stored, so that can be a partial of an earlier utterance.
+        """
+        if not (suspicious and self._settings.streaming_params.skip_partial_if_hallucination):
+            self._stored_partial = self._transcriptions(job, words, suspicious)[0]
+        if self._stored_partial is None:
+            return
+        self._outgoing.append(dict(self._stored_partial))
+        if self._partial_sent_s is not None:
+            self._partial_interval_s = self._now_s - self._partial_sent_s
+        self._partial_sent_s = self._now_s
+
+    def _latency_s(self, job: Job) -> float | None:
+        wanted = self._settings.streaming_params.include_pipeline_latency_metric
+        return self._now_s - job.queued_s if wanted else None
+
+    # Endings.
+
+    def _error(self, kind: str, text: str, *, recoverable: bool) -> None:
+        self._outgoing.append(
+            messages.error(
+                kind, text, recoverable=recoverable, stream_id=self.stream_id, now_s=self._now_s
+            )
+        )
+
+    def _close(self, closing: Closing) -> None:
+        self.closing = closing
+        self._jobs.clear()  # finals that were still waiting are lost
+
+
+def _deaf(frame: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """Mu-law as its voice detection sees it: twice the samples, and no speech in any of them."""
+    return np.zeros(len(frame) * 2, np.int16)
+
+
+def _uuid(text: str | None) -> str | None:
+    try:
+        return str(UUID(text)) if text is not None else None
+    except ValueError:
+        return None
