@@ -11,9 +11,11 @@ from ._coded import CodedRecognizer, CodedSpeech, CodedWord, coded_speech
 from ._connection import Connection
 from ._handshake import Handshake
 from ._hearing import Event
+from ._memory import InMemoryConnection
 from ._recognizer import Recognizer, Word
 from ._script import ScriptRecognizer
 from ._server import Server, serve
+from ._sphinx import SphinxRecognizer
 from ._voice import AmplitudeDetector, SileroDetector, VoiceDetector
 
 __all__ = [
@@ -24,10 +26,12 @@ __all__ = [
     "Connection",
     "Event",
     "Handshake",
+    "InMemoryConnection",
     "Recognizer",
     "ScriptRecognizer",
     "Server",
     "SileroDetector",
+    "SphinxRecognizer",
     "VoiceDetector",
     "Word",
     "coded_speech",

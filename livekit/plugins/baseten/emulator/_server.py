@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import logging
 import ssl as tls
-import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 from weakref import WeakKeyDictionary, WeakSet
 
 import websockets.asyncio.server as ws
@@ -22,9 +20,9 @@ from ._connection import Connection
 from ._core import Core
 from ._handshake import Handshake, refusal
 from ._hearing import Conduct, Event
+from ._models import Model, core_of
 from ._recognizer import Recognizer
 from ._voice import AmplitudeDetector, VoiceDetectorFactory
-from ._whisper import Whisper
 
 logger = logging.getLogger("livekit.plugins.baseten.emulator")
 
@@ -33,8 +31,6 @@ MAX_MESSAGE_BYTES = 100 * 2**20  # as on Baseten
 CLOSING_GRACE_S = 0.25  # for clients that answer a close frame; the others are cut off
 CLOSE_TIMEOUT_S = 5.0
 BLOCKING_RECOGNITIONS = 8
-
-Model = Literal["whisper", "qwen3-asr"]
 
 
 class Server:
@@ -244,12 +240,12 @@ async def serve(
         return Conduct(heard_by, executor, latency_s, delay_s, record, changed)
 
     def core() -> Core:
-        return Whisper(
-            detector=voice_detector,
-            stream_id=str(uuid.uuid4()),
+        return core_of(
+            model,
+            voice_detector=voice_detector,
             runtime=runtime,
             diarizer=diarizer,
-            aligner=aligner is not False,
+            aligner=aligner,
         )
 
     server = Server(plan, core, conduct, api_key, observer)

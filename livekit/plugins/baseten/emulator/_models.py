@@ -1,0 +1,30 @@
+"""The models that can be served: which core speaks for which."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Literal
+
+from ._core import Core
+from ._voice import VoiceDetectorFactory
+from ._whisper import Whisper
+
+Model = Literal["whisper", "qwen3-asr"]
+
+
+def core_of(
+    model: Model,
+    *,
+    voice_detector: VoiceDetectorFactory,
+    runtime: str,
+    diarizer: bool,
+    aligner: bool | None,
+) -> Core:
+    """A core for one connection. An aligner comes with Whisper, and on request with Qwen3-ASR."""
+    return Whisper(
+        detector=voice_detector,
+        stream_id=str(uuid.uuid4()),
+        runtime=runtime,
+        diarizer=diarizer,
+        aligner=aligner is not False,
+    )
