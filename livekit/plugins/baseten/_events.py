@@ -1,0 +1,106 @@
+"""What a recognition tells its stream, in samples of stream time and nobody else's vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SpokenWord:
+    text: str
+    start: int
+    end: int
+    confidence: float | None
+    speaker: str | None
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What was said between two stream samples.
+
+    Attributes:
+        language: Standard code, "" where neither the server nor the user named one.
+        confidence: 0 to 1, None where the server gave none.
+        is_suspect: The server doubts it itself.
+        is_promoted: The last partial of an utterance whose final never came.
+    """
+
+    text: str
+    start: int
+    end: int
+    words: tuple[SpokenWord, ...] = ()
+    language: str = ""
+    confidence: float | None = None
+    speaker: str | None = None
+    is_suspect: bool = False
+    is_promoted: bool = False
+
+
+NOTHING = Hypothesis("", 0, 0)
+
+
+@dataclass(frozen=True)
+class SpeechStarted:
+    """Attributes:
+    utterance: Counts the utterances of a stream, from 1.
+    at: Stream sample of the first word.
+    """
+
+    utterance: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Interim:
+    """Replaces the interim before it. An empty one takes it back."""
+
+    utterance: int
+    hypothesis: Hypothesis
+
+
+@dataclass(frozen=True)
+class Final:
+    """An empty one answers a flush, or ends an utterance that came to nothing."""
+
+    utterance: int
+    hypothesis: Hypothesis
+
+
+@dataclass(frozen=True)
+class SpeechEnded:
+    utterance: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Used:
+    """``samples`` more of the user's audio were sent; nothing is counted twice."""
+
+    samples: int
+
+
+@dataclass(frozen=True)
+class AudioLost:
+    """Audio that no server has transcribed fell off the full journal."""
+
+    samples: int
+
+
+@dataclass(frozen=True)
+class ServerWarned:
+    """An error frame after which the stream goes on."""
+
+    error_type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class MessageSkipped:
+    """A message that could not be read; reported once a kind."""
+
+    reason: str
+
+
+Event = (
+    SpeechStarted | Interim | Final | SpeechEnded | Used | AudioLost | ServerWarned | MessageSkipped
+)

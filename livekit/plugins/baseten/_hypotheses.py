@@ -1,0 +1,106 @@
+"""What a server's result means on the stream's time axis."""
+
+from __future__ import annotations
+
+from ._events import Hypothesis, SpokenWord
+from ._session import Session
+from ._timeline import SAMPLE_RATE_HZ
+from ._wire import Transcript, Word
+
+
+class Reader:
+    """Reads the results of one session after the other.
+
+    Times come from the words: a segment spans the server's whole buffer, leading silence included.
+    Where there are no words, speech is taken to begin where the first partial came from, and to end
+    before the silence that made the server end it.
+
+    Args:
+        language: Standard code of what was asked for, until a server names one; "" to detect it.
+    """
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._onset: int | None = None
+        self._session: Session
+
+    def attached(self, session: Session) -> None:
+        self._session = session
+        self._language = session.dialect.language or self._language
+        self._onset = None
+
+    def partial(self, transcript: Transcript) -> Hypothesis:
+        start, end = self._bounds(transcript)
+        if self._onset is None:
+            self._onset = self._onset_from(transcript, start, end)
+        return self._hypothesis(transcript, max(start, self._onset), end)
+
+    def final(self, transcript: Transcript) -> Hypothesis:
+        start, end = self._bounds(transcript)
+        if self._onset is not None:
+            start = max(start, self._onset)
+        self._onset = None
+        if not transcript.is_flush:
+            end = max(start, end - self._session.dialect.trailing_samples)
+        return self._hypothesis(transcript, start, end)
+
+    def end_of(self, final: Transcript, last_end: int) -> int:
+        """Where the next final begins, in connection samples.
+
+        Args:
+            last_end: Where the last one ended.
+        """
+        sent = self._session.clock.sent
+        end, audio = samples(final.end_s), samples(final.audio_s)
+        if end is None:
+            end = sent if audio is None else last_end + audio
+        return min(end, sent)
+
+    def _bounds(self, transcript: Transcript) -> tuple[int, int]:
+        """The stream samples of the server's buffer."""
+        clock = self._session.clock
+        end = samples(transcript.end_s)
+        end = clock.sent if end is None else min(end, clock.sent)
+        start = samples(transcript.start_s)
+        if start is None:
+            start = end - (samples(transcript.audio_s) or 0)
+        return clock.to_stream(max(0, start)), clock.to_stream(end)
+
+    def _onset_from(self, first: Transcript, start: int, end: int) -> int:
+        """Where speech began, given the utterance's first partial.
+
+        That comes with the first frame of speech, unless the buffer was then younger than the
+        interval between partials.
+        """
+        dialect = self._session.dialect
+        waited = end - start > dialect.partial_interval_samples + dialect.chunk_samples
+        return end - dialect.chunk_samples if waited else start
+
+    def _hypothesis(self, transcript: Transcript, start: int, end: int) -> Hypothesis:
+        self._language = transcript.language or self._language
+        end = max(start, end)
+        words = tuple(self._spoken(word, start, end) for word in transcript.words)
+        if words:
+            start, end = words[0].start, max(word.end for word in words)
+        return Hypothesis(
+            text=transcript.text,
+            start=start,
+            end=end,
+            words=words,
+            language=self._language,
+            confidence=transcript.confidence,
+            speaker=transcript.speaker,
+            is_suspect=transcript.is_suspect,
+        )
+
+    def _spoken(self, word: Word, start: int, end: int) -> SpokenWord:
+        to_stream = self._session.clock.to_stream
+        begun, ended = samples(word.start_s), samples(word.end_s)
+        begun = start if begun is None else to_stream(begun)
+        ended = end if ended is None else to_stream(ended)
+        return SpokenWord(word.text, begun, max(begun, ended), word.confidence, word.speaker)
+
+
+def samples(seconds: float | None) -> int | None:
+    """Connection time as a position, None where the server gave none."""
+    return None if seconds is None else round(seconds * SAMPLE_RATE_HZ)

@@ -1,0 +1,384 @@
+"""One stream between LiveKit and its recognition: carries, and decides as little as it can."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from livekit import rtc
+from livekit.agents import APIConnectOptions, APIError, stt
+
+from ._audio import Intake
+from ._backoff import retry_delay_s
+from ._connector import Connector, Opened
+from ._errors import BasetenError, ConnectTimedOut, HandshakeRefused, LocalProtocolError
+from ._events import AudioLost, MessageSkipped, ServerWarned
+from ._link import Link
+from ._options import Options
+from ._recognition import Recognition
+from ._session import Patience, Session
+from ._speech import Speaker, to_api_error
+from ._timeline import SAMPLE_RATE_HZ
+from ._wire import Dialect, dialect_for
+from .log import logger
+
+if TYPE_CHECKING:
+    from .stt import STT
+
+# Calls of `update_options` that come this close together change the connection once.
+_COALESCE_S = 0.1
+
+# A change of options waits at most this long for a pause in the speech.
+_PAUSE_WITHIN_S = 5.0
+
+# A connection that lived this long has worked, even if nobody spoke.
+_WORKED_AFTER_S = 5.0
+
+# Lost audio is one warning for so much of it, not one for each frame.
+_LOSS_WARNING_SAMPLES = 10 * SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A stream's bounds, in seconds; see the arguments of `STT` of the same names."""
+
+    patience: Patience
+    replay_buffer_s: float
+    cold_start_timeout_s: float
+
+
+@dataclass(frozen=True)
+class _Backoff(APIConnectOptions):
+    """LiveKit's retries, spread so that many calls that were cut at once come back one by one."""
+
+    retry_after_s: Callable[[], float] = lambda: 0.0
+
+    def _interval_for_retry(self, num_retries: int) -> float:
+        return retry_delay_s(
+            num_retries,
+            retry_interval_s=self.retry_interval,
+            uniform=random.uniform,
+            retry_after_s=self.retry_after_s(),
+        )
+
+
+class SpeechStream(stt.RecognizeStream):
+    """A stream of audio and of the speech events heard in it. Made by `STT.stream`."""
+
+    def __init__(
+        self,
+        *,
+        stt: STT,
+        connector: Connector,
+        options: Options,
+        limits: Limits,
+        conn_options: APIConnectOptions,
+    ) -> None:
+        self._connector = connector
+        self._options = self._options_in_use = options
+        self._limits = limits
+        self._intake = Intake()
+        self._recognition = Recognition(
+            dialect_for(options), limits.patience, replay_s=limits.replay_buffer_s
+        )
+        self._speaker = Speaker(f"baseten-{uuid.uuid4().hex[:12]}", self._recognition.wall.at)
+        self._link: Link | None = None
+        self._change: asyncio.Task[None] | None = None
+        self._paused = asyncio.Event()
+        self._has_connected = False
+        self._retry_after_s = 0.0
+        self._loss_reported = 0
+        self._offset_s = 0.0
+        super().__init__(
+            stt=stt,
+            conn_options=_Backoff(
+                max_retry=conn_options.max_retry,
+                retry_interval=conn_options.retry_interval,
+                timeout=conn_options.timeout,
+                retry_after_s=lambda: self._retry_after_s,
+            ),
+            sample_rate=SAMPLE_RATE_HZ,
+        )
+
+    # What LiveKit and users call
+
+    def push_frame(self, frame: rtc.AudioFrame) -> None:
+        """Push audio of any sample rate and channel count; both may change in mid-stream.
+
+        Raises:
+            RuntimeError: The input has ended, or the stream is closed.
+            ValueError: The frame is malformed.
+        """
+        self._check_input_not_ended()
+        self._check_not_closed()
+        pcm = self._intake.converted(frame)
+        self._recognition.push(pcm, self._intake.position, _wall_s())
+        self._moved()
+
+    def flush(self) -> None:
+        """Have what was said so far finished now, instead of when the server hears a pause.
+
+        It is answered by a final transcript, empty if nothing was said. Audio may go on at once.
+
+        Raises:
+            RuntimeError: The input has ended, or the stream is closed.
+        """
+        self._check_input_not_ended()
+        self._check_not_closed()
+        self._recognition.flush()
+        self._moved()
+
+    def end_input(self) -> None:
+        """No audio will come any more: the stream ends after the last word of what was pushed.
+
+        Raises:
+            RuntimeError: The input has ended already, or the stream is closed.
+        """
+        self._check_input_not_ended()
+        self._check_not_closed()
+        self._recognition.push(self._intake.rest(), self._intake.position, _wall_s())
+        self._recognition.end_input()
+        self._input_ch.close()
+        self._moved()
+
+    async def aclose(self) -> None:
+        """Close the stream now, whatever is under way. Returns within 100 ms."""
+        self._input_ch.close()
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        # The usage of the last seconds is in the channel by now; let the metrics have it.
+        await asyncio.wait({self._metrics_task}, timeout=0.05)
+        await super().aclose()
+
+    @property
+    def start_time_offset(self) -> float:
+        """Seconds added to every time of this stream's events.
+
+        Set by LiveKit when it opens the stream. It does not grow while the stream waits for a
+        connection: times are counted in samples of the audio that was pushed.
+        """
+        return self._offset_s
+
+    @start_time_offset.setter
+    def start_time_offset(self, value: float) -> None:
+        if value < 0:
+            raise ValueError(f"start_time_offset={value!r}: must be at least 0")
+        self._offset_s = value
+
+    @property
+    def lost_audio_s(self) -> float:
+        """Seconds of audio that were dropped unheard because no connection came in time."""
+        return self._recognition.lost_samples / SAMPLE_RATE_HZ
+
+    @property
+    def options(self) -> Options:
+        """What this stream recognizes with, or is about to."""
+        return self._options
+
+    def update_options(self, options: Options) -> None:
+        """Recognize with ``options`` from the next pause in the speech on; see `STT`."""
+        if options != self._options:
+            self._options = options
+            self._apply_options()
+
+    # One connection after the other
+
+    async def _main_task(self) -> None:
+        try:
+            await super()._main_task()
+        finally:
+            # However it ended: no start of speech without its end, no flush without an answer.
+            self._recognition.give_up()
+            self._emit()
+
+    async def _run(self) -> None:
+        """One connection. LiveKit calls again after a retryable error; nothing is lost between."""
+        if self._recognition.has_nothing_left:
+            return
+        started_s = self._now()
+        try:
+            self._recognition.use(dialect_for(self._options))
+            opened = await self._open()
+            self._take_over(opened)
+            self._apply_options()
+            await self._link_ended()
+        except BasetenError as e:
+            raise self._named(e, started_s) from None
+        except Exception as e:  # noqa: BLE001
+            # Anything but an APIError would leave the call without ears until its end.
+            logger.exception("unexpected error in the Baseten stream")
+            raise to_api_error(LocalProtocolError(f"{type(e).__name__}: {e}")) from None
+        finally:
+            await self._let_go()
+
+    async def _open(self) -> Opened:
+        new_session = self._recognition.new_session
+        patience_s = self._limits.cold_start_timeout_s
+        if patience_s and not self._has_connected:
+            return await self._connector.open_patiently(new_session, timeout_s=patience_s)
+        return await self._connector.open(new_session, timeout_s=self._conn_options.timeout)
+
+    def _take_over(self, opened: Opened) -> None:
+        """A connection carries the stream from now on; the one before it stops at once."""
+        self._report_connection_acquired(opened.acquire_s, opened.is_reused)
+        before, self._link = self._link, opened.link
+        if before is not None:
+            self._connector.close_later(before)
+        self._recognition.attach(opened.link.session, self._now())
+        opened.link.carry(self._recognition, self._emit)
+
+    async def _link_ended(self) -> None:
+        """Wait until the stream is done.
+
+        Raises:
+            BasetenError: The connection ended before.
+        """
+        while not self._recognition.is_done:
+            link = self._link
+            assert link is not None
+            await link.ended()
+            if self._link is not link:
+                continue  # a change of options put another in its place
+            self._emit()
+            if self._recognition.error is not None:
+                raise self._recognition.error
+
+    async def _let_go(self) -> None:
+        if self._change is not None:
+            self._change.cancel()
+            await asyncio.wait({self._change})
+            self._change = None
+        link, self._link = self._link, None
+        if link is not None:
+            self._has_connected = self._has_connected or link.session.is_proven
+            await link.aclose()
+
+    def _named(self, error: BasetenError, started_s: float) -> APIError:
+        """``error`` in LiveKit's words, after giving back the budget if the connection worked."""
+        session = self._link.session if self._link is not None else None
+        if session is not None and session.is_proven:
+            lived_s = self._now() - started_s
+            if session.has_results or lived_s > _WORKED_AFTER_S:
+                self._num_retries = 0
+        self._retry_after_s = error.retry_after_s if isinstance(error, HandshakeRefused) else 0.0
+        return to_api_error(error)
+
+    # Changed options: the new connection works before the old one stops
+
+    def _apply_options(self) -> None:
+        """See to it that the connection is one with the options as they are now."""
+        if self._link is None or self._input_ch.closed:
+            return  # the next connection will be; or there is nothing left to hear differently
+        if self._change is not None:
+            self._change.cancel()
+            self._change = None
+        if not self._speaks(dialect_for(self._options)):
+            self._change = asyncio.create_task(self._change_options(), name="baseten-options")
+
+    async def _change_options(self) -> None:
+        await asyncio.sleep(_COALESCE_S)
+        dialect = dialect_for(self._options)
+        for attempt in range(self._conn_options.max_retry + 1):
+            try:
+                await self._change_connection(dialect)
+                return
+            except BasetenError as e:
+                error = to_api_error(e)
+            if not error.retryable:
+                break
+            if attempt < self._conn_options.max_retry:
+                await asyncio.sleep(self._conn_options._interval_for_retry(attempt))
+        logger.warning("the new options could not be applied, the call goes on without: %s", error)
+        self._emit_error(error, recoverable=True)
+        if not error.retryable:
+            self._options = self._options_in_use
+
+    async def _change_connection(self, dialect: Dialect) -> None:
+        def new_session() -> Session:
+            return Session(dialect, self._limits.patience)
+
+        opened = await self._connector.open(new_session, timeout_s=self._conn_options.timeout)
+        try:
+            await asyncio.wait_for(opened.link.proven(), self._conn_options.timeout)
+            await self._pause()
+            if opened.link.session.error is not None:
+                raise opened.link.session.error
+        except asyncio.TimeoutError:
+            self._connector.close_later(opened.link)
+            raise ConnectTimedOut(self._conn_options.timeout) from None
+        except (BasetenError, asyncio.CancelledError):
+            self._connector.close_later(opened.link)
+            raise
+        self._recognition.use(dialect)
+        self._options_in_use = self._options
+        self._take_over(opened)
+
+    def _speaks(self, dialect: Dialect) -> bool:
+        link = self._link
+        return link is not None and link.session.dialect.opening() == dialect.opening()
+
+    async def _pause(self) -> None:
+        """Wait until nobody speaks, but not for ever: the audio since the last final is sent again
+        on the new connection, and the words under way come once all the same."""
+        self._paused.clear()
+        if not self._recognition.is_pausing:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._paused.wait(), _PAUSE_WITHIN_S)
+
+    # Events
+
+    def _moved(self) -> None:
+        """Something was pushed or asked for."""
+        if self._link is not None:
+            self._link.wake()
+        else:
+            self._emit()
+
+    def _emit(self) -> None:
+        """Take in what the session has received, and say what came of it."""
+        self._recognition.advance(self._now())
+        for event in self._recognition.events():
+            if isinstance(event, AudioLost):
+                self._report_loss()
+            elif isinstance(event, ServerWarned):
+                self._report_warning(event)
+            elif isinstance(event, MessageSkipped):
+                logger.warning("skipping messages that cannot be read: %s", event.reason)
+            elif not self._event_ch.closed:
+                self._event_ch.send_nowait(
+                    self._speaker.said(event, offset_s=self._offset_s, now_wall_s=_wall_s())
+                )
+        if self._recognition.is_pausing:
+            self._paused.set()
+
+    def _report_loss(self) -> None:
+        lost = self._recognition.lost_samples
+        if not self._loss_reported or lost - self._loss_reported >= _LOSS_WARNING_SAMPLES:
+            self._loss_reported = lost
+            logger.warning(
+                "no connection to Baseten for longer than replay_buffer_s=%g: %.1f s of audio were "
+                "dropped unheard so far",
+                self._limits.replay_buffer_s,
+                self.lost_audio_s,
+            )
+
+    def _report_warning(self, warned: ServerWarned) -> None:
+        # Of a traceback in the message, the last line says what happened.
+        said = warned.message.strip().splitlines()[-1] if warned.message.strip() else ""
+        error = APIError(f"Baseten: {warned.error_type or 'error'}: {said}", retryable=True)
+        logger.warning("the Baseten server reports a problem and goes on: %s", error.message)
+        self._emit_error(error, recoverable=True)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _wall_s() -> float:
+    return time.time()  # noqa: TID251  # when audio was pushed is a time of day

@@ -1,0 +1,112 @@
+"""The socket. The only module that awaits the network; whatever aiohttp raises ends here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+import aiohttp
+
+from ._errors import BasetenError, ConnectFailed, ConnectTimedOut, HandshakeRefused, SessionLost
+
+# A close handshake is a courtesy: the peer may be long gone, and a call that ends waits for us.
+_CLOSE_TIMEOUT_S = 0.05
+
+# The server's messages are a few kilobytes; its own cap is 100 MiB.
+_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+
+class Connection:
+    """A WebSocket that ends with a `SessionLost`, however it ends."""
+
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse[bool]) -> None:
+        self._ws = ws
+
+    @classmethod
+    async def open(
+        cls,
+        http: aiohttp.ClientSession,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        timeout_s: float,
+        ping_interval_s: float,
+    ) -> Connection:
+        """
+        Args:
+            ping_interval_s: A peer is pinged after this much quiet, and is dead if half as much
+                later nothing came back; 0 never pings.
+
+        Raises:
+            HandshakeRefused: The server answered the upgrade with an HTTP status.
+            ConnectTimedOut: It did not answer in time.
+            ConnectFailed: It could not be reached.
+        """
+        opening = http.ws_connect(
+            url,
+            headers=headers,
+            heartbeat=ping_interval_s or None,
+            max_msg_size=_MAX_MESSAGE_BYTES,
+            timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT_S),
+        )
+        try:
+            return cls(await asyncio.wait_for(opening, timeout_s))
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError, ValueError) as e:
+            raise _named(e, timeout_s) from None  # the original holds the key, in its headers
+
+    async def send(self, frame: str | bytes) -> None:
+        """
+        Raises:
+            SessionLost: The socket is closed.
+        """
+        try:
+            if isinstance(frame, bytes):
+                await self._ws.send_bytes(frame)
+            else:
+                await self._ws.send_str(frame)
+        except (aiohttp.ClientError, OSError, RuntimeError) as e:
+            raise SessionLost(1006, f"sending failed: {e}") from None
+
+    async def receive(self) -> str:
+        """The next text message.
+
+        Raises:
+            SessionLost: The socket is closed, with the code and reason of the close frame if any.
+        """
+        while True:
+            message = await self._ws.receive()
+            if message.type is aiohttp.WSMsgType.TEXT:
+                return str(message.data)
+            if message.type is aiohttp.WSMsgType.BINARY:
+                return repr(bytes(message.data[:40]))  # no server sends these: an unreadable one
+            if message.type is aiohttp.WSMsgType.CLOSE:
+                raise SessionLost(int(message.data), str(message.extra or ""))
+            why = self._ws.exception()
+            raise SessionLost(1006, f"{type(why).__name__}: {why}" if why else "no close frame")
+
+    async def close(self) -> None:
+        """Close it, politely but not patiently."""
+        # Whatever goes wrong with it, it is closed then.
+        with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError):
+            await asyncio.wait_for(self._ws.close(), _CLOSE_TIMEOUT_S)
+
+
+def _named(error: Exception, timeout_s: float) -> BasetenError:
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        retry_after = error.headers.get("Retry-After", "") if error.headers else ""
+        return HandshakeRefused(
+            error.status,
+            error.message,
+            retry_after_s=float(retry_after) if retry_after.isdigit() else 0.0,
+        )
+    if isinstance(error, asyncio.TimeoutError):
+        return ConnectTimedOut(timeout_s)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return ConnectFailed(
+            f"the certificate of {error.host} does not verify: {error.certificate_error}",
+            permanent=True,
+        )
+    if isinstance(error, aiohttp.InvalidURL):
+        return ConnectFailed(f"not a URL that can be connected to: {error}", permanent=True)
+    return ConnectFailed(f"{type(error).__name__}: {error}")

@@ -1,0 +1,176 @@
+"""The server's frames as values, and what a dialect must be able to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Word:
+    """Times in seconds of connection time, None where the server gave none that make sense."""
+
+    text: str
+    start_s: float | None = None
+    end_s: float | None = None
+    confidence: float | None = None
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """A hypothesis for the utterance under way; each one replaces the one before it.
+
+    Attributes:
+        start_s: Start of the audio it accounts for, leading silence included.
+        end_s: End of the audio it accounts for. For a final: where the next one begins.
+        audio_s: Length of that audio.
+        number: ``transcription_num``; None where the server sent none.
+        is_flush: The server's answer to the end of audio or a forced end of the utterance.
+        language: Standard code, "" where the server named none.
+        confidence: Mean probability of the words, None where there are none.
+    """
+
+    text: str
+    is_final: bool
+    words: tuple[Word, ...] = ()
+    start_s: float | None = None
+    end_s: float | None = None
+    audio_s: float | None = None
+    number: int | None = None
+    is_flush: bool = False
+    is_diarized: bool = False
+    is_suspect: bool = False
+    language: str = ""
+    speaker: str | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class EndAudio:
+    """Answer to the end of audio: ``acknowledged`` at once, ``finished`` after the last final."""
+
+    status: str
+
+
+@dataclass(frozen=True)
+class Alive:
+    """Answer to a probe."""
+
+    trace_id: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error frame.
+
+    Attributes:
+        recoverable: The stream goes on.
+        permanent: The same input would fail the same way.
+        is_lost_result: A transcription under way came to nothing.
+    """
+
+    error_type: str
+    message: str
+    recoverable: bool
+    permanent: bool = False
+    is_lost_result: bool = False
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A frame this version does not know. Skipped: servers gain frame types."""
+
+    type: str
+
+
+ServerFrame = Transcript | EndAudio | Alive | Failure | Unknown
+
+
+@dataclass(frozen=True)
+class EndOfUtterance:
+    """How to make the server finish an utterance now.
+
+    Attributes:
+        silence_samples: Zeros to send as audio first, in whole chunks.
+        frame: Then this.
+        trace_id: An `Alive` with it says the server has heard the silence; "" where the answer is
+            a flagged final instead.
+    """
+
+    silence_samples: int
+    frame: str
+    trace_id: str
+
+
+class Dialect(Protocol):
+    """How one kind of deployment is talked to. Immutable; made from `Options`."""
+
+    @property
+    def chunk_samples(self) -> int:
+        """Audio in one frame."""
+        ...
+
+    @property
+    def pads_chunks(self) -> bool:
+        """A frame of any other length kills the session: fill the last one with zeros."""
+        ...
+
+    @property
+    def forced_samples(self) -> int:
+        """Length of a final that was cut off because speech went on too long."""
+        ...
+
+    @property
+    def trailing_samples(self) -> int:
+        """Silence after the last word in a final that the server ended by itself."""
+        ...
+
+    @property
+    def sends_partials(self) -> bool: ...
+
+    @property
+    def partial_interval_samples(self) -> int: ...
+
+    @property
+    def language(self) -> str:
+        """Standard code of the language that was asked for, "" to detect it."""
+        ...
+
+    def opening(self) -> str:
+        """The first frame of every connection."""
+        ...
+
+    def described(self) -> str:
+        """What `opening` asks for, in one line, for errors."""
+        ...
+
+    def audio(self, pcm: bytes) -> str | bytes: ...
+
+    def end_of_utterance(self, number: int) -> EndOfUtterance: ...
+
+    def end_of_audio(self) -> str: ...
+
+    def probe(self, trace_id: str) -> str | None:
+        """A question that a live server answers with `Alive`; None where there is none."""
+        ...
+
+    def decode(self, text: str) -> ServerFrame:
+        """Read one server frame.
+
+        Raises:
+            UnreadableFrame: ``text`` is not a frame.
+            WrongDialect: It is one of another protocol. No other exception, whatever ``text`` is.
+        """
+        ...
+
+    def is_last(self, frame: ServerFrame) -> bool:
+        """Nothing will come after this answer to `end_of_audio`."""
+        ...
+
+
+def mean_confidence(words: Sequence[Word]) -> float | None:
+    """The mean confidence of ``words``, None where none has any."""
+    known = [word.confidence for word in words if word.confidence is not None]
+    return sum(known) / len(known) if known else None

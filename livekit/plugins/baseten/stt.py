@@ -1,0 +1,403 @@
+"""Baseten speech-to-text for LiveKit Agents."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+
+from livekit.agents import (
+    DEFAULT_API_CONNECT_OPTIONS,
+    APIConnectOptions,
+    stt,
+    utils,
+)
+from livekit.agents.types import NOT_GIVEN, NotGivenOr
+from livekit.agents.utils import is_given
+
+from ._connector import Connector
+from ._endpoint import Endpoint, resolve_url
+from ._errors import BasetenError
+from ._options import Granularity, Model, Options
+from ._session import Patience, Session
+from ._speech import to_api_error
+from ._stream import Limits, SpeechStream
+from ._wire import dialect_for
+from .log import logger
+
+# A model that sleeps takes minutes to wake; prewarm() waits for it in the background.
+_PREWARM_TIMEOUT_S = 600.0
+
+
+class STT(stt.STT):
+    """Speech-to-text by a streaming Whisper deployed on Baseten.
+
+    One instance serves any number of streams at once; an `AgentSession` opens its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        model_endpoint: str | None = None,
+        model: Model = "whisper",
+        api_key: str | None = None,
+        model_id: str | None = None,
+        chain_id: str | None = None,
+        environment: str = "production",
+        deployment_id: str | None = None,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        language_options: Sequence[str] | None = None,
+        enable_partial_transcripts: bool = True,
+        partial_transcript_interval_s: NotGivenOr[float] = NOT_GIVEN,
+        final_transcript_max_duration_s: int = 30,
+        show_word_timestamps: NotGivenOr[bool] = NOT_GIVEN,
+        vad_threshold: float = 0.5,
+        vad_min_silence_duration_ms: NotGivenOr[int] = NOT_GIVEN,
+        vad_speech_pad_ms: NotGivenOr[int] = NOT_GIVEN,
+        prompt: str | None = None,
+        use_dynamic_preprocessing: NotGivenOr[bool] = NOT_GIVEN,
+        beam_width: NotGivenOr[int] = NOT_GIVEN,
+        length_penalty: NotGivenOr[float] = NOT_GIVEN,
+        repetition_penalty: NotGivenOr[float] = NOT_GIVEN,
+        beam_search_diversity_rate: NotGivenOr[float] = NOT_GIVEN,
+        no_repeat_ngram_size: NotGivenOr[int] = NOT_GIVEN,
+        enable_diarization: bool = False,
+        diarization_granularity: NotGivenOr[Granularity] = NOT_GIVEN,
+        extra_metadata: Mapping[str, Any] | None = None,
+        replay_buffer_s: float = 60.0,
+        drain_timeout_s: float = 5.0,
+        cold_start_timeout: float | None = None,
+        ping_interval_s: float = 10.0,
+        health_check_interval_s: float = 5.0,
+        health_check_timeout_s: float = 5.0,
+        allow_plaintext: bool = False,
+        http_session: aiohttp.ClientSession | None = None,
+        sample_rate: int = 16000,
+        encoding: NotGivenOr[str] = NOT_GIVEN,
+        buffer_size_seconds: NotGivenOr[float] = NOT_GIVEN,
+    ) -> None:
+        """
+        Args:
+            model_endpoint: WebSocket URL of the deployment, such as
+                ``wss://model-XXXXXXXX.api.baseten.co/environments/production/websocket``; taken as
+                it is. An HTTP URL copied from the dashboard becomes the WebSocket beside it. Falls
+                back to ``model_id``, then ``chain_id``, then ``BASETEN_MODEL_ENDPOINT``.
+            model: What is deployed there.
+            api_key: Falls back to ``BASETEN_API_KEY``.
+            model_id: The model's identifier, for the URL of one of its deployments.
+            chain_id: The chain's, where it is a chain.
+            environment: Of the model or chain; "development" is the development deployment.
+            deployment_id: One deployment, instead of an environment.
+            language: BCP-47 tag or ISO 639-1 code in any case, or "auto" to detect it. Default:
+                "en", or "auto" where ``language_options`` are given.
+            language_options: Languages that detection chooses from. Needs a Whisper runtime of
+                v0.5.0 or newer.
+            enable_partial_transcripts: Send interim transcripts while somebody speaks.
+            partial_transcript_interval_s: Seconds of audio between them. Default 0.5.
+            final_transcript_max_duration_s: Seconds after which speech that goes on is finalized
+                in parts, 1 to 30.
+            show_word_timestamps: Times, and with them confidence, for each word. Default: on. What
+                `SpeechEvent.speech_end_time` is exact by.
+            vad_threshold: Probability, 0 to 1, from which the server hears speech.
+            vad_min_silence_duration_ms: Milliseconds of silence that end an utterance. Default 300.
+            vad_speech_pad_ms: Milliseconds of padding around speech; without effect on Whisper.
+            prompt: Text that Whisper takes for what was said before: names, spellings, style.
+            use_dynamic_preprocessing: Of the audio, at the server.
+            beam_width: Whisper's decoding; sent only if given, as those below.
+            length_penalty: See ``beam_width``.
+            repetition_penalty: See ``beam_width``.
+            beam_search_diversity_rate: See ``beam_width``.
+            no_repeat_ngram_size: See ``beam_width``.
+            enable_diarization: Tell speakers apart; only chains with a diarizer do.
+            diarization_granularity: What carries a speaker.
+            extra_metadata: Laid over the metadata last, for fields newer than this package.
+            replay_buffer_s: Seconds of audio kept for the next connection while there is none;
+                32 kB each.
+            drain_timeout_s: Seconds without a sign of progress after the end of the input until
+                the connection is given up; a second more for each second of audio under way.
+            cold_start_timeout: Seconds that the first connection may take while the model wakes.
+                Default: as `APIConnectOptions` says, so that a fallback can act.
+            ping_interval_s: Seconds of quiet after which the peer is pinged; it is held for dead
+                when it does not answer within half as much again. 0 never pings.
+            health_check_interval_s: Seconds without a message, while audio flows, after which the
+                model is asked for a sign of life. 0 never asks.
+            health_check_timeout_s: Seconds it has to answer.
+            allow_plaintext: Permit ``ws://`` to another machine: the key and the audio go over
+                the wire unencrypted.
+            http_session: Used instead of LiveKit's or an own one; never closed here. A private
+                certificate authority goes in through its connector.
+            sample_rate: 16000 only: the server hears everything as 16 kHz. Audio that is pushed
+                may have any rate.
+            encoding: "pcm_s16le" only.
+            buffer_size_seconds: Has no effect and never had.
+
+        Raises:
+            ValueError: An argument is missing or out of range; the message names it.
+        """
+        _check_former_arguments(sample_rate, encoding, buffer_size_seconds)
+        if language_options and not is_given(language):
+            language = "auto"
+        self._options = Options.create(
+            model,
+            **_given(
+                language=language,
+                partial_transcript_interval_s=partial_transcript_interval_s,
+                show_word_timestamps=show_word_timestamps,
+                vad_min_silence_duration_ms=vad_min_silence_duration_ms,
+                vad_speech_pad_ms=vad_speech_pad_ms,
+                use_dynamic_preprocessing=use_dynamic_preprocessing,
+                beam_width=beam_width,
+                length_penalty=length_penalty,
+                repetition_penalty=repetition_penalty,
+                beam_search_diversity_rate=beam_search_diversity_rate,
+                no_repeat_ngram_size=no_repeat_ngram_size,
+                diarization_granularity=diarization_granularity,
+            ),
+            language_options=tuple(language_options or ()),
+            enable_partial_transcripts=enable_partial_transcripts,
+            final_transcript_max_duration_s=final_transcript_max_duration_s,
+            vad_threshold=vad_threshold,
+            prompt=prompt,
+            enable_diarization=enable_diarization,
+            extra_metadata=dict(extra_metadata or {}),
+        )
+        dialect_for(self._options)  # what cannot be said to this model is an error now
+        self._limits = Limits(
+            patience=Patience(
+                probe_after_s=_at_least(0, health_check_interval_s=health_check_interval_s),
+                probe_timeout_s=_above(0, health_check_timeout_s=health_check_timeout_s),
+                drain_s=_above(0, drain_timeout_s=drain_timeout_s),
+            ),
+            replay_buffer_s=_above(0, replay_buffer_s=replay_buffer_s),
+            cold_start_timeout_s=_at_least(0, cold_start_timeout=cold_start_timeout or 0.0),
+        )
+        self._connector = Connector(
+            Endpoint(
+                resolve_url(
+                    model_endpoint=model_endpoint
+                    or (None if model_id or chain_id else os.environ.get("BASETEN_MODEL_ENDPOINT")),
+                    model_id=model_id,
+                    chain_id=chain_id,
+                    environment=environment,
+                    deployment_id=deployment_id,
+                    allow_plaintext=allow_plaintext,
+                ),
+                _key(api_key),
+            ),
+            http_session,
+            ping_interval_s=_at_least(0, ping_interval_s=ping_interval_s),
+        )
+        self._streams = weakref.WeakSet[SpeechStream]()
+        super().__init__(capabilities=_capabilities(self._options))
+
+    @property
+    def model(self) -> str:
+        return self._options.model
+
+    @property
+    def provider(self) -> str:
+        return "Baseten"
+
+    def stream(
+        self,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> SpeechStream:
+        """Open a stream, with a copy of the options as they are now.
+
+        Args:
+            language: For this stream only.
+            conn_options: Retries, and seconds for each handshake.
+
+        Raises:
+            ValueError: The model does not know ``language``.
+        """
+        options = self._options
+        if is_given(language):
+            options = options.updated(language=language)
+            dialect_for(options)
+        stream = SpeechStream(
+            stt=self,
+            connector=self._connector,
+            options=options,
+            limits=self._limits,
+            conn_options=conn_options,
+        )
+        self._streams.add(stream)
+        return stream
+
+    async def _recognize_impl(
+        self,
+        buffer: utils.AudioBuffer,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions,
+    ) -> stt.SpeechEvent:
+        raise NotImplementedError("use stream(): this plugin does not recognize offline")
+
+    def update_options(
+        self,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        language_options: NotGivenOr[Sequence[str]] = NOT_GIVEN,
+        enable_partial_transcripts: NotGivenOr[bool] = NOT_GIVEN,
+        partial_transcript_interval_s: NotGivenOr[float] = NOT_GIVEN,
+        final_transcript_max_duration_s: NotGivenOr[int] = NOT_GIVEN,
+        show_word_timestamps: NotGivenOr[bool] = NOT_GIVEN,
+        vad_threshold: NotGivenOr[float] = NOT_GIVEN,
+        vad_min_silence_duration_ms: NotGivenOr[int] = NOT_GIVEN,
+        vad_speech_pad_ms: NotGivenOr[int] = NOT_GIVEN,
+        prompt: NotGivenOr[str | None] = NOT_GIVEN,
+        use_dynamic_preprocessing: NotGivenOr[bool] = NOT_GIVEN,
+        beam_width: NotGivenOr[int] = NOT_GIVEN,
+        length_penalty: NotGivenOr[float] = NOT_GIVEN,
+        repetition_penalty: NotGivenOr[float] = NOT_GIVEN,
+        beam_search_diversity_rate: NotGivenOr[float] = NOT_GIVEN,
+        no_repeat_ngram_size: NotGivenOr[int] = NOT_GIVEN,
+        enable_diarization: NotGivenOr[bool] = NOT_GIVEN,
+        diarization_granularity: NotGivenOr[Granularity] = NOT_GIVEN,
+        extra_metadata: NotGivenOr[Mapping[str, Any]] = NOT_GIVEN,
+        buffer_size_seconds: NotGivenOr[float] = NOT_GIVEN,
+    ) -> None:
+        """Change options of this instance and of its live streams; see the constructor.
+
+        A live stream opens a second connection with the new options and moves over to it at the
+        next pause in the speech, or in five seconds; no word is lost or said twice by it. Calls
+        close together are one change, and one that changes nothing costs nothing.
+
+        Raises:
+            ValueError: An argument is out of range; nothing has changed then.
+        """
+        _check_former_arguments(16000, NOT_GIVEN, buffer_size_seconds)
+        changes = _given(
+            language=language,
+            language_options=tuple(language_options) if is_given(language_options) else NOT_GIVEN,
+            enable_partial_transcripts=enable_partial_transcripts,
+            partial_transcript_interval_s=partial_transcript_interval_s,
+            final_transcript_max_duration_s=final_transcript_max_duration_s,
+            show_word_timestamps=show_word_timestamps,
+            vad_threshold=vad_threshold,
+            vad_min_silence_duration_ms=vad_min_silence_duration_ms,
+            vad_speech_pad_ms=vad_speech_pad_ms,
+            prompt=prompt,
+            use_dynamic_preprocessing=use_dynamic_preprocessing,
+            beam_width=beam_width,
+            length_penalty=length_penalty,
+            repetition_penalty=repetition_penalty,
+            beam_search_diversity_rate=beam_search_diversity_rate,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            enable_diarization=enable_diarization,
+            diarization_granularity=diarization_granularity,
+            extra_metadata=dict(extra_metadata) if is_given(extra_metadata) else NOT_GIVEN,
+        )
+        options = self._options.updated(**changes)
+        dialect_for(options)
+        self._options = options
+        self._capabilities = _capabilities(options)
+        for stream in list(self._streams):
+            stream.update_options(stream.options.updated(**changes))
+
+    def prewarm(self) -> None:
+        """Open a connection in the background that the next stream takes over.
+
+        It wakes a model that sleeps. Kept for a minute once it is open.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            logger.debug("prewarm() outside an event loop: nothing to open a connection with")
+            return
+        self._connector.prepare(self._new_session, timeout_s=_PREWARM_TIMEOUT_S)
+
+    async def warm_up(self, timeout: float = 600.0) -> float:
+        """Wait until the model is awake and has answered; the next stream takes that connection.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            How long it took, in seconds.
+
+        Raises:
+            APITimeoutError: It did not within ``timeout``.
+            APIError: It never will: a wrong key, no such model, refused options.
+        """
+        try:
+            return await self._connector.warmed(self._new_session, timeout_s=timeout)
+        except BasetenError as e:
+            raise to_api_error(e) from None
+
+    async def aclose(self) -> None:
+        """Close every stream of this instance, and whatever connections it holds."""
+        for stream in list(self._streams):
+            await stream.aclose()
+        self._streams.clear()
+        await self._connector.aclose()
+
+    def _new_session(self) -> Session:
+        return Session(dialect_for(self._options), self._limits.patience)
+
+
+def _capabilities(options: Options) -> stt.STTCapabilities:
+    return stt.STTCapabilities(
+        streaming=True,
+        interim_results=options.enable_partial_transcripts,
+        diarization=options.enable_diarization,
+        aligned_transcript="word" if options.show_word_timestamps else False,
+        offline_recognize=False,
+        manual_flush=True,
+    )
+
+
+def _key(api_key: str | None) -> str:
+    key = api_key or os.environ.get("BASETEN_API_KEY")
+    if not key:
+        raise ValueError("no Baseten API key: pass api_key or set BASETEN_API_KEY")
+    return key
+
+
+def _check_former_arguments(
+    sample_rate: int, encoding: NotGivenOr[str], buffer_size_seconds: NotGivenOr[float]
+) -> None:
+    """What livekit-plugins-baseten 1.8.9 took and could not do."""
+    if sample_rate != 16000:
+        raise ValueError(
+            f"sample_rate={sample_rate!r}: the server hears everything as 16000 Hz, whatever it is "
+            "told. Audio of any rate can be pushed; it is resampled here."
+        )
+    if is_given(encoding) and encoding != "pcm_s16le":
+        raise ValueError(
+            f"encoding={encoding!r}: the server recognizes pcm_s16le only; it would transcribe "
+            "mu-law as noise. Decode it before pushing."
+        )
+    if is_given(buffer_size_seconds):
+        warnings.warn(
+            "buffer_size_seconds has no effect and never had: audio goes out every 32 ms, as the "
+            "server requires",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if is_given(value)}
+
+
+def _above(bound: float, **argument: float) -> float:
+    ((name, value),) = argument.items()
+    if not value > bound:
+        raise ValueError(f"{name}={value!r}: must be above {bound:g}")
+    return value
+
+
+def _at_least(bound: float, **argument: float) -> float:
+    ((name, value),) = argument.items()
+    if not value >= bound:
+        raise ValueError(f"{name}={value!r}: must be at least {bound:g}")
+    return value
