@@ -34,11 +34,11 @@ def refusal(
     """The answer to an upgrade that is not accepted, `None` for one that is."""
     for fault in plan:
         if isinstance(fault, faults.Refuse):
-            return _response(fault.status, fault.body, fault.headers)
+            return response(fault.status, fault.body, fault.headers)
     if not urlsplit(handshake.path).path.endswith("/websocket"):
-        return _response(404, '{"error":"model not found"}')
+        return response(404, '{"error":"model not found"}')
     if not _is_authorized(handshake.headers.get("authorization", ""), api_key):
-        return _response(401, '{"error":"please check the api-key you provided"}')
+        return response(401, '{"error":"please check the api-key you provided"}')
     return None
 
 
@@ -49,7 +49,7 @@ def _is_authorized(authorization: str, api_key: str | None) -> bool:
     return api_key is None or key.strip() == api_key
 
 
-def _response(status: int, body: str, headers: Mapping[str, str] | None = None) -> Response:
+def response(status: int, body: str, headers: Mapping[str, str] | None = None) -> Response:
     try:
         phrase = http.HTTPStatus(status).phrase
     except ValueError:

@@ -18,7 +18,7 @@ from . import faults
 from ._coded import CodedRecognizer
 from ._connection import Connection
 from ._core import Core
-from ._handshake import Handshake, refusal
+from ._handshake import Handshake, refusal, response
 from ._hearing import Conduct, Event
 from ._models import Model, core_of
 from ._recognizer import Recognizer
@@ -60,6 +60,7 @@ class Server:
         self._api_key = api_key
         self._observer = observer
         self._gate = asyncio.Event()
+        self._is_closing = False
         self._waiters: set[asyncio.Event] = set()
         self._sockets: WeakSet[ws.ServerConnection] = WeakSet()
         self._accepted: WeakKeyDictionary[
@@ -136,6 +137,7 @@ class Server:
             await self._close(listener)
 
     async def _close(self, listener: ws.Server) -> None:
+        self._is_closing = True
         self.wake()
         listener.close()
         try:
@@ -156,6 +158,8 @@ class Server:
         self._accepted[socket] = (handshake, plan)
         self._changed()
         await self._parked(plan)
+        if self._is_closing:
+            return response(503, '{"error":"shutting down"}')
         return refusal(handshake, plan, self._api_key)
 
     async def _parked(self, plan: tuple[faults.Fault, ...]) -> None:
@@ -165,9 +169,9 @@ class Server:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(gate.wait(), fault.seconds)
 
-    def _answered(self, socket: ws.ServerConnection, request: Request, response: Response) -> None:
+    def _answered(self, socket: ws.ServerConnection, request: Request, answer: Response) -> None:
         if socket in self._accepted:
-            self._accepted[socket][0].status = response.status_code
+            self._accepted[socket][0].status = answer.status_code
             self._changed()
 
     async def _accept(self, socket: ws.ServerConnection) -> None:
