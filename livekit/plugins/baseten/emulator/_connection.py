@@ -35,6 +35,7 @@ class Connection:
         frames: Everything received, in order.
         frame_sizes: The sizes of the binary frames among them, in bytes.
         sent: Every text sent, in order.
+        last_sent: The last of them, kept even where nothing else is.
         is_open: Whether the WebSocket is open.
         close_code: How it ended: the code of whoever closed first, 1006 without a close frame.
         close_reason: The reason that came with it.
@@ -52,6 +53,7 @@ class Connection:
         self.frames: list[str | bytes] = []
         self.frame_sizes: list[int] = []
         self.sent: list[str] = []
+        self.last_sent: str | None = None
         self.is_open = True
         self.close_code: int | None = None
         self.close_reason: str | None = None
@@ -202,8 +204,10 @@ class Connection:
 
     async def _send(self, payload: str | bytes) -> None:
         await self._websocket.send(payload)
-        if isinstance(payload, str) and self._conduct.is_recording:
-            self.sent.append(payload)
+        if isinstance(payload, str):
+            self.last_sent = payload
+            if self._conduct.is_recording:
+                self.sent.append(payload)
         self._conduct.changed(self, "sent")
 
     # Faults.

@@ -93,10 +93,17 @@ class Core(Protocol):
         closing: How the server ends this, once it wants to. Nothing is received after that.
     """
 
-    metadata: dict[str, Any] | None
-    audio: bytearray
-    received_samples: int
-    closing: Closing | None
+    @property
+    def metadata(self) -> dict[str, Any] | None: ...
+
+    @property
+    def audio(self) -> bytearray: ...
+
+    @property
+    def received_samples(self) -> int: ...
+
+    @property
+    def closing(self) -> Closing | None: ...
 
     def received(self, frame: str | bytes, now_s: float) -> None: ...
 

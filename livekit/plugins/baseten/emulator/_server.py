@@ -152,7 +152,8 @@ class Server:
     async def _answer(self, socket: ws.ServerConnection, request: Request) -> Response | None:
         headers = {name.lower(): value for name, value in request.headers.raw_items()}
         handshake = Handshake(request.path, headers)
-        self.handshakes.append(handshake)
+        if self._conduct.is_recording:
+            self.handshakes.append(handshake)
         entry = self.plan.popleft() if self.plan else None
         plan = entry if isinstance(entry, tuple) else () if entry is None else (entry,)
         self._accepted[socket] = (handshake, plan)
@@ -179,6 +180,8 @@ class Server:
         connection = Connection(socket, self._core(), plan, self._conduct, handshake.headers)
         self.connections.append(connection)
         await connection.run()
+        if not self._conduct.is_recording:
+            self.connections.remove(connection)
 
     # Changes.
 
@@ -234,7 +237,8 @@ async def serve(
         diarizer: Whether speakers can be told apart (Whisper).
         aligner: Whether words can be timed; true for Whisper and false for Qwen3-ASR by default,
             as deployed.
-        record: Whether connections keep what they saw. A server that runs for days should not.
+        record: Whether connections keep what they saw, and are kept themselves when they end. A
+            server that runs for days should do without.
         observer: Told of everything that happens to a connection.
     """
     executor = ThreadPoolExecutor(BLOCKING_RECOGNITIONS, "emulator")

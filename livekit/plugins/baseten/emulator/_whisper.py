@@ -17,21 +17,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from . import _whisper_messages as messages
-from ._buffer import AudioBuffer
-from ._core import Closing, Job, JobQueue, Message
+from ._core import Closing, Job, Message
 from ._diarization import Diarization
 from ._languages import SCRIPTS, WHISPER
+from ._listening import Listening
 from ._metadata import Metadata, MetadataRefused, metadata
-from ._recognizer import Word, samples_of
+from ._recognizer import Word
 from ._voice import VoiceActivity, VoiceDetectorFactory
 
 REFUSED = Closing(1011, "Internal Server Error (in model/chainlet).")
-MAX_QUEUED = 10
-"""With more transcriptions than this waiting, partials are dropped."""
 
 
 class Control(BaseModel):
@@ -71,8 +68,6 @@ class Whisper:
         aligner: bool = True,
     ) -> None:
         self.metadata: dict[str, Any] | None = None
-        self.audio = bytearray()
-        self.received_samples = 0
         self.closing: Closing | None = None
         self.stream_id = stream_id
         self._detector = detector()
@@ -80,15 +75,12 @@ class Whisper:
         self._diarizer = diarizer
         self._aligner = aligner
         self._settings = Metadata()
-        self._voice = VoiceActivity(self._detector)
+        self._listening = Listening(self._settings.streaming_params, VoiceActivity(self._detector))
         self._diarization: Diarization | None = None
         self._now_s = 0.0
         self._outgoing: list[Message] = []
-        self._jobs = JobQueue()
         self._endings: list[Ending] = []
         self._finished = False
-        self._finals = 0
-        self._buffer = AudioBuffer(self._settings.streaming_params)
         self._stored_partial: Message | None = None
         self._partial_sent_s: float | None = None
         self._partial_interval_s = 0.0
@@ -127,7 +119,7 @@ class Whisper:
             self.failed(job, why, now_s)
             return
         self._now_s = now_s
-        self._jobs.done()
+        self._listening.jobs.done()
         if job.is_final:
             self._outgoing += self._transcriptions(job, words, possible_hallucination)
         else:
@@ -138,31 +130,39 @@ class Whisper:
         if self.closing:
             return
         self._now_s = now_s
-        self._jobs.done()
+        self._listening.jobs.done()
         text = f"Stream {self.stream_id}: Transcription failed: {why}"
         self._error("TRANSCRIPTION_ERROR", text, recoverable=True)
         self._settle()
 
     # What comes out.
 
+    @property
+    def audio(self) -> bytearray:
+        return self._listening.audio
+
+    @property
+    def received_samples(self) -> int:
+        return self._listening.received_samples
+
     def outgoing(self) -> list[Message]:
         outgoing, self._outgoing = self._outgoing, []
         return outgoing
 
     def next_job(self, *, latest_only: bool = False) -> Job | None:
-        return self._jobs.next(latest_only=latest_only)
+        return self._listening.jobs.next(latest_only=latest_only)
 
     # The metadata.
 
     def _introduced(self, frame: str | bytes) -> None:
         try:
             sent, self._settings = metadata(frame, runtime=self._runtime, diarizer=self._diarizer)
-            self._voice = VoiceActivity(self._detector, **self._settings.streaming_vad_config)
+            voice = VoiceActivity(self._detector, **self._settings.streaming_vad_config)
         except (MetadataRefused, TypeError, ValueError):
             self._close(REFUSED)
             return
         self.metadata = sent
-        self._buffer = AudioBuffer(self._settings.streaming_params)
+        self._listening = Listening(self._settings.streaming_params, voice)
         if self._diarizer:
             self.stream_id = _uuid(self._settings.stream_id) or self.stream_id
         if self._settings.whisper_params.enable_diarization:
@@ -172,61 +172,11 @@ class Whisper:
 
     def _heard(self, frame: bytes) -> None:
         try:
-            self._listen(frame)
+            self._listening.heard(frame, self._now_s)
         except (ValueError, TypeError, ZeroDivisionError) as e:
             text = f"Stream {self.stream_id}: Audio processing loop failed: {e}"
             self._error("AUDIO_PROCESSING_ERROR", text, recoverable=False)
             self._close(Closing(1000))
-
-    def _listen(self, frame: bytes) -> None:
-        buffer, streaming = self._buffer, self._settings.streaming_params
-        if not frame:
-            raise ZeroDivisionError("division by zero")
-        if buffer.overflows_with(frame):
-            self._overflow()
-            self._accept(frame)  # and the voice detector never hears it, whatever its size
-            return
-        ended = self._voice.heard(
-            samples_of(frame) if streaming.encoding == "pcm_s16le" else _deaf(frame)
-        )
-        self._accept(frame)
-        if ended:
-            self._queue_final()
-        elif (
-            streaming.enable_partial_transcripts
-            and self._voice.triggered
-            and buffer.is_partial_due()
-        ):
-            buffer.partial_at_s = buffer.length_s
-            if len(self._jobs) <= MAX_QUEUED:
-                self._jobs.append(self._job(self._finals, is_final=False))
-
-    def _accept(self, frame: bytes) -> None:
-        self._buffer.pcm += frame
-        self.audio += frame
-        self.received_samples += len(frame) // self._buffer.bytes_per_sample
-
-    def _overflow(self) -> None:
-        if self._voice.triggered:
-            self._queue_final()
-        else:
-            self._buffer.clear()  # dropped without a word
-
-    def _queue_final(self, *, is_flush: bool = False) -> None:
-        self._finals += 1
-        self._jobs.append(self._job(self._finals, is_final=True, is_flush=is_flush))
-        self._buffer.clear()
-
-    def _job(self, number: int, *, is_final: bool, is_flush: bool = False) -> Job:
-        return Job(
-            pcm=bytes(self._buffer.pcm),
-            is_final=is_final,
-            number=number,
-            offset_s=self._buffer.offset_s,
-            audio_length_s=self._buffer.length_s,
-            queued_s=self._now_s,
-            is_flush=is_flush,
-        )
 
     # Text frames.
 
@@ -257,7 +207,7 @@ class Whisper:
 
     def _settle(self) -> None:
         """Answer `end_audio`, once everything that was queued before has been said."""
-        while self._endings and self._jobs.is_idle and not self.closing:
+        while self._endings and self._listening.jobs.is_idle and not self.closing:
             unflushed = [ending for ending in self._endings if not ending.flushed]
             if not unflushed:
                 finished = messages.envelope("end_audio", {"status": "finished"})
@@ -266,10 +216,7 @@ class Whisper:
                 self._finished = True
                 return
             unflushed[0].flushed = True
-            if self._buffer.pcm and self._voice.triggered:
-                self._queue_final(is_flush=True)
-            else:
-                self._buffer.clear()
+            self._listening.flush(self._now_s)
 
     # Results.
 
@@ -320,12 +267,7 @@ class Whisper:
 
     def _close(self, closing: Closing) -> None:
         self.closing = closing
-        self._jobs.clear()  # finals that were still waiting are lost
-
-
-def _deaf(frame: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
-    """Mu-law as its voice detection sees it: twice the samples, and no speech in any of them."""
-    return np.zeros(len(frame) * 2, np.int16)
+        self._listening.jobs.clear()  # finals that were still waiting are lost
 
 
 def _uuid(text: str | None) -> str | None:

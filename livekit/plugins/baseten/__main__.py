@@ -1,0 +1,3 @@
+from ._cli import app
+
+app(prog_name="python -m livekit.plugins.baseten")

@@ -1,0 +1,71 @@
+"""A mistake in the client must not hide in the emulator, so neither knows the other."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import livekit.plugins.baseten.emulator as emulator
+
+PACKAGE = "livekit.plugins.baseten"
+FILES = sorted(Path(emulator.__file__).parent.glob("**/*.py"))
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Everything a file imports, by absolute name. All files are directly in the package."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = f"{PACKAGE}.emulator".split(".")
+            base = parents[: len(parents) - node.level + 1] if node.level else []
+            yield ".".join([*base, *filter(None, [node.module])])
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_the_emulator_shares_no_code_with_the_client(file: Path) -> None:
+    for name in imports(file):
+        is_ours = name.startswith(PACKAGE)
+        assert not is_ours or name.startswith(f"{PACKAGE}.emulator"), name
+        assert not name.startswith("livekit.") or is_ours or name == "livekit.local_inference"
+
+
+PURE = {
+    "_buffer.py",
+    "_coded.py",
+    "_core.py",
+    "_diarization.py",
+    "_languages.py",
+    "_listening.py",
+    "_memory.py",
+    "_metadata.py",
+    "_rewriting.py",
+    "_whisper.py",
+    "_whisper_messages.py",
+    "faults.py",
+}
+IMPURE = {"asyncio", "socket", "time", "random", "websockets", "threading", "datetime"}
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_the_core_does_no_io_and_reads_no_clock(name: str) -> None:
+    (file,) = [file for file in FILES if file.name == name]
+    assert not IMPURE & {imported.partition(".")[0] for imported in imports(file)}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_files_and_functions_stay_short(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = [n for n in node.body if not _is_docstring(n)]
+            length = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+            assert length <= 40, node.name
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
