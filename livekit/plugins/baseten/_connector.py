@@ -67,6 +67,7 @@ class Connector:
         self._endpoint = endpoint
         self._given = http_session
         self._own: aiohttp.ClientSession | None = None
+        self._own_loop: asyncio.AbstractEventLoop | None = None
         self._ping_interval_s = ping_interval_s
         self._ready: asyncio.Task[Link] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -184,9 +185,11 @@ class Connector:
             return utils.http_context.http_session()
         except RuntimeError:
             pass  # no job, no context: a plain script
-        if self._own is None or self._own.closed:
+        loop = asyncio.get_running_loop()
+        if self._own is None or self._own.closed or self._own_loop is not loop:
             # A parked handshake may take longer than aiohttp's default of five minutes.
             self._own = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+            self._own_loop = loop
         return self._own
 
     # The connection kept ready

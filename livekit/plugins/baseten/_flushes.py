@@ -22,18 +22,18 @@ class Flush:
         position: Stream sample up to which the utterance is to be finished.
         is_sent: It went out on the connection under way.
         trace_id: Of the probe behind it, "" where there is none.
-        heard_s: When the server was known to have heard everything before it; None until then.
+        due_s: When no final will answer it any more; None while the server has not heard it.
     """
 
     number: int
     position: int
     is_sent: bool = False
     trace_id: str = ""
-    heard_s: float | None = None
+    due_s: float | None = None
 
     def reset(self) -> None:
         """A new connection: it has to be sent again."""
-        self.is_sent, self.trace_id, self.heard_s = False, "", None
+        self.is_sent, self.trace_id, self.due_s = False, "", None
 
 
 class Flushes:
@@ -60,7 +60,13 @@ class Flushes:
         """The server answered the probe behind one of them."""
         for flush in self._waiting:
             if flush.trace_id and flush.trace_id == trace_id:
-                flush.heard_s = now
+                flush.due_s = now + GRACE_S
+
+    def settle(self, now: float, is_silent: Callable[[int], bool]) -> None:
+        """Of those that were heard, the ones with nothing but silence behind them are due now."""
+        for flush in self._waiting:
+            if flush.due_s is not None and flush.due_s > now and is_silent(flush.position):
+                flush.due_s = now
 
     def finalized(self, position: int, *, is_answer: bool) -> bool:
         """A final reaches up to ``position``; true if it answers any.
@@ -74,26 +80,18 @@ class Flushes:
         self._waiting = [f for f in self._waiting if f not in answered]
         return bool(answered)
 
-    def overdue(self, now: float, is_silent: Callable[[int], bool]) -> bool:
+    def overdue(self, now: float) -> bool:
         """Drop those that no final will answer any more; true if there were any."""
-        late = [
-            f for f in self._waiting if (due := self._due(f, is_silent)) is not None and now >= due
-        ]
+        late = [f for f in self._waiting if f.due_s is not None and now >= f.due_s]
         self._waiting = [f for f in self._waiting if f not in late]
         return bool(late)
 
-    def deadline(self, is_silent: Callable[[int], bool]) -> float | None:
-        due = (self._due(flush, is_silent) for flush in self._waiting)
-        return min((at for at in due if at is not None), default=None)
+    @property
+    def deadline(self) -> float | None:
+        return min((f.due_s for f in self._waiting if f.due_s is not None), default=None)
 
     def abandoned(self) -> bool:
         """No answer will come to any; true if any waited."""
         had_any = bool(self._waiting)
         self._waiting.clear()
         return had_any
-
-    @staticmethod
-    def _due(flush: Flush, is_silent: Callable[[int], bool]) -> float | None:
-        if flush.heard_s is None:
-            return None
-        return flush.heard_s + (0.0 if is_silent(flush.position) else GRACE_S)

@@ -13,7 +13,7 @@ from ._errors import BasetenError, MetadataRefused, SessionLost
 from ._events import AudioLost, Event, MessageSkipped, ServerWarned, Used
 from ._flushes import Flushes
 from ._hypotheses import Reader, samples
-from ._session import Patience, Session, State
+from ._session import ENDED, Patience, Session, State
 from ._timeline import SAMPLE_RATE_HZ, Journal, WallClock
 from ._utterance import Phase, Utterance
 from ._wire import Alive, Dialect, Failure, Transcript
@@ -65,6 +65,7 @@ class Recognition:
         self._final_end = 0  # where its last final ended, in connection samples
         self._final_number = 0
         self._result_failed = False
+        self._is_settled = False  # its end has been seen to
         self._last_result_s = 0.0
 
     # What just happened
@@ -113,7 +114,7 @@ class Recognition:
         self._session = session
         self._fault = None
         self._final_end = self._final_number = 0
-        self._result_failed = False
+        self._result_failed = self._is_settled = False
         self._last_result_s = now
         self._reader.attached(session)
         session.attach(self._journal, self._flushes.waiting, now)
@@ -123,21 +124,23 @@ class Recognition:
     def advance(self, now: float) -> None:
         """The session has received something, or has ended: take it in."""
         session = self._session
-        if session is None:
+        if session is None or self._fault is not None:
             return
         for frame in session.received_frames():
             if isinstance(frame, Transcript):
                 self._last_result_s = now
                 self._transcribed(frame)
+                self._flushes.settle(now, self._is_silent)
             elif isinstance(frame, Alive):
                 self._flushes.heard(frame.trace_id, now)
+                self._flushes.settle(now, self._is_silent)
             elif isinstance(frame, Failure) and frame.recoverable:
                 self._result_failed |= frame.is_lost_result
                 self._events.append(ServerWarned(frame.error_type, frame.message))
             if self._fault is not None:
                 return
         self._answer_overdue(now)
-        self._judge(session)
+        self._note_state_of(session)
 
     def expired(self, now: float) -> None:
         """Time has passed: see to whatever was due by ``now``."""
@@ -265,14 +268,18 @@ class Recognition:
             self._session.failed(self._fault)
         return True
 
-    def _judge(self, session: Session) -> None:
+    def _note_state_of(self, session: Session) -> None:
         """What became of the session, as far as the stream is concerned."""
-        if session.is_proven:
-            self._refusals = 0
         for reason in session.unreadable.keys() - self._reported:
             self._reported.add(reason)
             self._events.append(MessageSkipped(reason))
+        if session.is_proven:
+            self._refusals = 0
+        if session.state not in ENDED or self._is_settled:
+            return
+        self._is_settled = True
         if isinstance(session.error, MetadataRefused):
+            # A server that fails while it starts looks the same: once may be chance.
             self._refusals += 1
             session.error.permanent = self._refusals > 1
         if session.state is State.CLOSED:
@@ -304,12 +311,12 @@ class Recognition:
 
     def _answer_overdue(self, now: float) -> None:
         due = self._flush_deadline()
-        if due is not None and now >= due and self._flushes.overdue(now, self._is_silent):
+        if due is not None and now >= due and self._flushes.overdue(now):
             self._answer_empty()
 
     def _flush_deadline(self) -> float | None:
         # While somebody is known to speak a final is owed, and that is the answer.
-        return None if self._utterance.is_open else self._flushes.deadline(self._is_silent)
+        return None if self._utterance.is_open else self._flushes.deadline
 
     def _is_silent(self, until: int) -> bool:
         """Nothing like speech since the last final, up to stream sample ``until``."""

@@ -17,7 +17,13 @@ from livekit.agents import APIConnectOptions, APIError, stt
 from ._audio import Intake
 from ._backoff import retry_delay_s
 from ._connector import Connector, Opened
-from ._errors import BasetenError, ConnectTimedOut, HandshakeRefused, LocalProtocolError
+from ._errors import (
+    BasetenError,
+    ConnectTimedOut,
+    HandshakeRefused,
+    LocalProtocolError,
+    MetadataRefused,
+)
 from ._events import AudioLost, MessageSkipped, ServerWarned
 from ._link import Link
 from ._options import Options
@@ -289,6 +295,8 @@ class SpeechStream(stt.RecognizeStream):
                 await self._change_connection(dialect)
                 return
             except BasetenError as e:
+                if isinstance(e, MetadataRefused):
+                    e.permanent = attempt > 0
                 error = to_api_error(e)
             if not error.retryable:
                 break

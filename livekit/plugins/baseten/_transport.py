@@ -53,7 +53,8 @@ class Connection:
         try:
             return cls(await asyncio.wait_for(opening, timeout_s))
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError, ValueError) as e:
-            raise _named(e, timeout_s) from None  # the original holds the key, in its headers
+            error = _named(e, timeout_s)
+        raise error  # out here: the original, which holds the key, is not even its context
 
     async def send(self, frame: str | bytes) -> None:
         """
