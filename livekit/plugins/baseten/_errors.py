@@ -10,6 +10,7 @@
     +-- WrongDialect         the deployment speaks another protocol than the one configured
     +-- ServerFailed         an error frame after which the server gives up
     +-- SessionLost          the connection ended before its work was done, or went silent
+        +-- DrainTimedOut    the last result never came
 
 The core raises and returns these; `_speech.to_api_error` alone turns them into LiveKit's, so the
 retry policy has one address.
@@ -108,3 +109,15 @@ class SessionLost(BasetenError):
     def __str__(self) -> str:
         detail = f": {self.reason}" if self.reason else ""
         return f"connection lost (close code {self.code}){detail}"
+
+
+class DrainTimedOut(SessionLost):
+    """The end of audio was asked for and the last result did not come.
+
+    Attributes:
+        acknowledged: The server had confirmed the end.
+    """
+
+    def __init__(self, waited_s: float, *, acknowledged: bool) -> None:
+        super().__init__(1006, f"no last result within {waited_s:.1f} s of the end of the audio")
+        self.acknowledged = acknowledged

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 # sound that may have been speech.
 GRACE_S = 1.0
 
+# Where the server answers flushes itself, this long for it, with nobody known to speak.
+ANSWER_S = 2.0
+
 
 @dataclass
 class Flush:
@@ -30,6 +33,11 @@ class Flush:
     is_sent: bool = False
     trace_id: str = ""
     due_s: float | None = None
+
+    def sent(self, trace_id: str, now: float) -> None:
+        self.is_sent, self.trace_id = True, trace_id
+        if not trace_id:  # the server answers itself, or it does not
+            self.due_s = now + ANSWER_S
 
     def reset(self) -> None:
         """A new connection: it has to be sent again."""
@@ -65,20 +73,20 @@ class Flushes:
     def settle(self, now: float, is_silent: Callable[[int], bool]) -> None:
         """Of those that were heard, the ones with nothing but silence behind them are due now."""
         for flush in self._waiting:
-            if flush.due_s is not None and flush.due_s > now and is_silent(flush.position):
-                flush.due_s = now
+            is_heard = flush.due_s is not None and flush.trace_id
+            if is_heard and is_silent(flush.position):
+                flush.due_s = min(now, flush.due_s or now)
 
-    def finalized(self, position: int, *, is_answer: bool) -> bool:
-        """A final reaches up to ``position``; true if it answers any.
-
-        Args:
-            is_answer: The server says that it answers one.
-        """
+    def finalized(self, position: int) -> bool:
+        """A final reaches up to stream sample ``position``; true if it answers any."""
         answered = [f for f in self._waiting if f.position <= position]
-        if is_answer and not answered:
-            answered = [f for f in self._waiting if f.is_sent][:1]
         self._waiting = [f for f in self._waiting if f not in answered]
         return bool(answered)
+
+    def answered(self) -> int | None:
+        """The server says that it answers one: the position it was asked at, None if none was."""
+        first = next((f for f in self._waiting if f.is_sent), None)
+        return None if first is None else first.position
 
     def overdue(self, now: float) -> bool:
         """Drop those that no final will answer any more; true if there were any."""

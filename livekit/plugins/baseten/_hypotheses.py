@@ -52,8 +52,10 @@ class Reader:
         """
         sent = self._session.clock.sent
         end, audio = samples(final.end_s), samples(final.audio_s)
-        if end is None:
-            end = sent if audio is None else last_end + audio
+        if end is None and audio is not None:
+            end = last_end + audio
+        elif end is None:  # older runtimes; of nothing said, nothing is known
+            end = sent if final.text else last_end
         return min(end, sent)
 
     def _bounds(self, transcript: Transcript) -> tuple[int, int]:

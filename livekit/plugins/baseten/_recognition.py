@@ -9,7 +9,7 @@ Results become hypotheses in `_hypotheses`; the utterance's own rules are in `_u
 
 from __future__ import annotations
 
-from ._errors import BasetenError, MetadataRefused, SessionLost
+from ._errors import BasetenError, DrainTimedOut, MetadataRefused, SessionLost
 from ._events import AudioLost, Event, MessageSkipped, ServerWarned, Used
 from ._flushes import Flushes
 from ._hypotheses import Reader, samples
@@ -66,6 +66,7 @@ class Recognition:
         self._final_number = 0
         self._result_failed = False
         self._is_settled = False  # its end has been seen to
+        self._is_concluded = False
         self._last_result_s = 0.0
 
     # What just happened
@@ -193,15 +194,14 @@ class Recognition:
     @property
     def error(self) -> BasetenError | None:
         """Why the session under way is over, if it is and its work is not done."""
-        if self._fault is None and self._session is not None:
-            return self._session.error
-        return self._fault
+        if self._is_concluded or self._session is None:
+            return None
+        return self._fault or self._session.error
 
     @property
     def is_done(self) -> bool:
         """The input has ended and everything has been said about it."""
-        session = self._session
-        return self._fault is None and session is not None and session.state is State.CLOSED
+        return self._is_concluded
 
     @property
     def has_nothing_left(self) -> bool:
@@ -231,25 +231,29 @@ class Recognition:
         hypothesis = self._reader.final(final)
         begun, self._final_end = self._final_end, self._reader.end_of(final, self._final_end)
         self._final_number = final.number or self._final_number
-        self._commit()
-        audio = samples(final.audio_s)
-        length = self._final_end - begun if audio is None else audio
+        self._commit(final)
+        start, audio = samples(final.start_s), samples(final.audio_s)
+        length = self._final_end - (begun if start is None else start) if audio is None else audio
         assert self._session is not None
         is_forced = length >= self._session.dialect.forced_samples and not final.is_flush
         self._utterance.finalized(hypothesis, goes_on=is_forced)
         self._events += self._utterance.events()
-        if self._flushes.finalized(self._journal.start, is_answer=final.is_flush):
+        if self._flushes.finalized(self._journal.start):
             if hypothesis.text:
                 self._answered_to = self._journal.start
             else:
                 self._answer_empty()
 
-    def _commit(self) -> None:
+    def _commit(self, final: Transcript) -> None:
         """The final accounts for everything up to its end: that will not be sent again."""
         session = self._session
         assert session is not None
+        until = session.clock.to_stream(self._final_end)
+        if final.is_flush:
+            # It answers the oldest flush, and with it for everything that came before that.
+            until = max(until, self._flushes.answered() or 0)
         self.wall.forget(self._journal.start)  # not further: events about this final will ask
-        self._journal.forget(min(session.clock.to_stream(self._final_end), session.cursor))
+        self._journal.forget(min(until, session.cursor))
         session.clock.forget(self._final_end)
 
     def _is_lost_before(self, final: Transcript) -> bool:
@@ -282,10 +286,21 @@ class Recognition:
             # A server that fails while it starts looks the same: once may be chance.
             self._refusals += 1
             session.error.permanent = self._refusals > 1
-        if session.state is State.CLOSED:
-            unheard = self._result_failed or self._utterance.is_owed_a_final
-            if not (unheard and self._recover("a transcription failed at the server")):
-                self.give_up()
+        if self._has_said_all(session):
+            self._is_concluded = True
+            self.give_up()
+
+    def _has_said_all(self, session: Session) -> bool:
+        """The end came, and with it everything that was still to come; or asking again is no use."""
+        timed_out = isinstance(session.error, DrainTimedOut)
+        if session.state is not State.CLOSED and not timed_out:
+            return False
+        if timed_out and not session.is_proven:
+            return False  # nobody is there: that is an error
+        is_missing = self._result_failed or self._utterance.is_owed_a_final
+        if isinstance(session.error, DrainTimedOut):
+            is_missing = is_missing or not session.error.acknowledged
+        return not (is_missing and self._recover("the last result is missing"))
 
     def _utterance_deadline(self) -> float | None:
         session = self._session

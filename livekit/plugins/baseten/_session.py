@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from ._errors import (
     BasetenError,
+    DrainTimedOut,
     LocalProtocolError,
     MetadataRefused,
     ServerFailed,
@@ -68,6 +69,7 @@ ENDED = frozenset({State.CLOSED, State.FAILED})
 # Close codes with which a server that never got past the metadata turns it down: 1011 from the
 # runtime (docs/protocol.md, invalid metadata).
 _REFUSAL_CODES = frozenset({1011})
+_TRIAL_SAMPLES = 5 * SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class Session:
         self._finish_at: int | None = None
         self._end_sent_s: float | None = None
         self._acknowledged = False
+        self._answers_owed = 0  # flagged finals
         self._progress_s = 0.0
         self._quiet_since_s: float | None = None
         self._probed_s: float | None = None
@@ -172,14 +175,18 @@ class Session:
             self.is_proven = True
         self.has_results = self.has_results or isinstance(frame, Transcript)
         self._acknowledged = self._acknowledged or isinstance(frame, EndAudio)
-        if self._end_sent_s is not None and self.dialect.is_last(frame):
+        if isinstance(frame, Transcript) and frame.is_flush:
+            self._answers_owed = max(0, self._answers_owed - 1)
+        if self._end_sent_s is not None and self.dialect.is_last(frame) and not self._answers_owed:
             self._step(Input.LAST)
 
     def disconnected(self, code: int, reason: str = "") -> None:
         """The socket is closed, by whomever."""
         if self.state in ENDED:
             return
-        if code in _REFUSAL_CODES and not self.is_proven:
+        # Where no question can be asked, a server that listened for a while has taken the metadata.
+        is_untried = self.clock.sent < _TRIAL_SAMPLES
+        if code in _REFUSAL_CODES and not self.is_proven and is_untried:
             self.failed(MetadataRefused(code, reason, sent=self.dialect.described()))
         else:
             self.failed(SessionLost(code, reason))
@@ -195,8 +202,7 @@ class Session:
         if deadline is None or now < deadline:
             return
         if self.state is State.DRAINING and self._end_sent_s is not None:
-            waited_s = now - self._end_sent_s
-            self.failed(SessionLost(1006, f"no last result within {waited_s:.1f} s of the end"))
+            self.failed(DrainTimedOut(now - self._end_sent_s, acknowledged=self._acknowledged))
         elif self._probed_s is not None:
             waited_s = now - self._probed_s
             self.failed(SessionLost(1006, f"no sign of life from the model for {waited_s:.1f} s"))
@@ -223,9 +229,10 @@ class Session:
                 if end > self.cursor:
                     out.append(self._chunk(end - self.cursor))
                 if self._flushes:
-                    out += self._end_of_utterance(self._flushes.popleft())
+                    out += self._end_of_utterance(self._flushes.popleft(), now)
                 elif self._end_sent_s is None:
                     out.append(self.dialect.end_of_audio())
+                    self._answers_owed += self.dialect.answers_each_end
                     self._end_sent_s = self._progress_s = now
                 else:
                     break
@@ -241,7 +248,7 @@ class Session:
         """When to call `expired`, or None if nothing is awaited."""
         if self.state is State.DRAINING and self._end_sent_s is not None:
             wait_s = self._patience.drain_s
-            if self._acknowledged:
+            if self._acknowledged or not self.dialect.acknowledges_end:
                 wait_s += min(self.owed_s, self._patience.MAX_OWED_S)
             return self._progress_s + wait_s
         if (
@@ -276,7 +283,7 @@ class Session:
             self.clock.silence(missing)
         return self.dialect.audio(pcm)
 
-    def _end_of_utterance(self, flush: Flush) -> list[str | bytes]:
+    def _end_of_utterance(self, flush: Flush, now: float) -> list[str | bytes]:
         end = self.dialect.end_of_utterance(flush.number)
         out: list[str | bytes] = []
         zeros = bytes(self.dialect.chunk_samples * BYTES_PER_SAMPLE)
@@ -284,7 +291,8 @@ class Session:
             out.append(self.dialect.audio(zeros))
         self.clock.silence(end.silence_samples)
         out.append(end.frame)
-        flush.is_sent, flush.trace_id = True, end.trace_id
+        flush.sent(end.trace_id, now)
+        self._answers_owed += self.dialect.answers_each_end
         return out
 
     def _probe(self, now: float) -> None:

@@ -13,8 +13,7 @@ qwen3-asr  base64 in ``...append``      ``...commit``               ``...commit`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from .._options import Options
 from ._frames import (
     Alive,
     Dialect,
@@ -26,9 +25,8 @@ from ._frames import (
     Unknown,
     Word,
 )
-
-if TYPE_CHECKING:
-    from .._options import Options
+from .qwen3 import Qwen3
+from .whisper import Whisper
 
 __all__ = [
     "Alive",
@@ -50,6 +48,4 @@ def dialect_for(options: Options) -> Dialect:
     Raises:
         ValueError: An option that this model cannot take.
     """
-    from .whisper import Whisper
-
-    return Whisper(options)
+    return Qwen3(options) if options.model == "qwen3-asr" else Whisper(options)

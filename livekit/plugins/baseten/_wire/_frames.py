@@ -118,6 +118,16 @@ class Dialect(Protocol):
         ...
 
     @property
+    def answers_each_end(self) -> bool:
+        """Every end, of an utterance or of the audio, is answered with one flagged final."""
+        ...
+
+    @property
+    def acknowledges_end(self) -> bool:
+        """The end of audio is answered at once, before the last results."""
+        ...
+
+    @property
     def forced_samples(self) -> int:
         """Length of a final that was cut off because speech went on too long."""
         ...

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from .. import _language, _prompt
 from .._errors import UnreadableFrame
 from .._options import Options
 from .._timeline import SAMPLE_RATE_HZ
-from . import _reading
+from . import _reading, _writing
 from ._frames import Alive, EndAudio, EndOfUtterance, Failure, ServerFrame, Unknown
 
 CHUNK_SAMPLES = 512  # one window of the server's voice activity detector; any other size is fatal
@@ -31,6 +29,8 @@ class Whisper:
 
     chunk_samples = CHUNK_SAMPLES
     pads_chunks = True
+    answers_each_end = False
+    acknowledges_end = True
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -50,14 +50,10 @@ class Whisper:
         self._silence_samples = (chunks + _SILENCE_MARGIN_CHUNKS) * CHUNK_SAMPLES
 
     def opening(self) -> str:
-        return _compact(self._metadata)
+        return _writing.compact(self._metadata)
 
     def described(self) -> str:
-        shown = self._metadata
-        prompt = shown["whisper_params"].get("prompt")
-        if prompt:  # may quote the conversation
-            shown = merged(shown, {"whisper_params": {"prompt": f"({len(prompt)} characters)"}})
-        return json.dumps(shown, ensure_ascii=False)
+        return _writing.described(self._metadata)
 
     def audio(self, pcm: bytes) -> bytes:
         return pcm
@@ -68,14 +64,14 @@ class Whisper:
         It counts samples and not seconds. The probe behind them is answered in order.
         """
         trace_id = f"flush-{number}"
-        frame = _compact({"type": "health_check", "trace_id": trace_id})
+        frame = _writing.compact({"type": "health_check", "trace_id": trace_id})
         return EndOfUtterance(self._silence_samples, frame, trace_id)
 
     def end_of_audio(self) -> str:
-        return _compact({"type": "end_audio"})
+        return _writing.compact({"type": "end_audio"})
 
     def probe(self, trace_id: str) -> str:
-        return _compact({"type": "health_check", "trace_id": trace_id})
+        return _writing.compact({"type": "health_check", "trace_id": trace_id})
 
     def decode(self, text: str) -> ServerFrame:
         raw = _reading.parsed(text)
@@ -132,32 +128,10 @@ def _metadata(options: Options) -> dict[str, Any]:
             whisper_params["diarization_granularity"] = options.diarization_granularity
     metadata = {
         "whisper_params": whisper_params,
-        "streaming_params": {
-            "encoding": "pcm_s16le",
-            "sample_rate": SAMPLE_RATE_HZ,
-            "enable_partial_transcripts": options.enable_partial_transcripts,
-            "partial_transcript_interval_s": options.partial_transcript_interval_s,
-            "final_transcript_max_duration_s": options.final_transcript_max_duration_s,
-        },
-        "streaming_vad_config": {
-            "threshold": options.vad_threshold,
-            "min_silence_duration_ms": options.vad_min_silence_duration_ms,
-            "speech_pad_ms": options.vad_speech_pad_ms,
-        },
+        "streaming_params": _writing.streaming_params(options),
+        "streaming_vad_config": _writing.streaming_vad_config(options),
     }
-    return merged(metadata, options.extra_metadata)
-
-
-def merged(metadata: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """``metadata`` with ``extra`` laid over it, objects field by field."""
-    out = dict(metadata)
-    for key, value in extra.items():
-        under = out.get(key)
-        if isinstance(under, Mapping) and isinstance(value, Mapping):
-            out[key] = merged(under, value)
-        else:
-            out[key] = value
-    return out
+    return _writing.merged(metadata, options.extra_metadata)
 
 
 def _failure(raw: dict[str, Any]) -> Failure:
@@ -173,7 +147,3 @@ def _failure(raw: dict[str, Any]) -> Failure:
         permanent=any(said in message.lower() for said in _PERMANENT),
         is_lost_result=error_type == "TRANSCRIPTION_ERROR",
     )
-
-
-def _compact(raw: Mapping[str, Any]) -> str:
-    return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,53 @@
+"""Writing JSON frames, and laying a user's own fields over them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .._options import Options
+from .._timeline import SAMPLE_RATE_HZ
+
+
+def compact(raw: Mapping[str, Any]) -> str:
+    return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
+
+
+def described(metadata: Mapping[str, Any]) -> str:
+    """``metadata`` for an error message: without the prompt, which may quote the conversation."""
+    prompt = metadata.get("whisper_params", {}).get("prompt")
+    if prompt:
+        hidden = {"whisper_params": {"prompt": f"({len(prompt)} characters)"}}
+        metadata = merged(metadata, hidden)
+    return json.dumps(metadata, ensure_ascii=False)
+
+
+def streaming_params(options: Options) -> dict[str, Any]:
+    return {
+        "encoding": "pcm_s16le",
+        "sample_rate": SAMPLE_RATE_HZ,
+        "enable_partial_transcripts": options.enable_partial_transcripts,
+        "partial_transcript_interval_s": options.partial_transcript_interval_s,
+        "final_transcript_max_duration_s": options.final_transcript_max_duration_s,
+    }
+
+
+def streaming_vad_config(options: Options) -> dict[str, Any]:
+    return {
+        "threshold": options.vad_threshold,
+        "min_silence_duration_ms": options.vad_min_silence_duration_ms,
+        "speech_pad_ms": options.vad_speech_pad_ms,
+    }
+
+
+def merged(metadata: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """``metadata`` with ``extra`` laid over it, objects field by field."""
+    out = dict(metadata)
+    for key, value in extra.items():
+        under = out.get(key)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            out[key] = merged(under, value)
+        else:
+            out[key] = value
+    return out
