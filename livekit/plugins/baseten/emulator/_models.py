@@ -19,6 +19,7 @@ def core_of(
     runtime: str,
     diarizer: bool,
     aligner: bool | None,
+    finishes: bool = True,
 ) -> Core:
     """A core for one connection. An aligner comes with Whisper, and on request with Qwen3-ASR."""
     return Whisper(
@@ -27,4 +28,5 @@ def core_of(
         runtime=runtime,
         diarizer=diarizer,
         aligner=aligner is not False,
+        finishes=finishes,
     )

@@ -25,11 +25,6 @@ def is_partial(message: Message) -> bool:
     return message.get("type") == "transcription" and not message.get("is_final")
 
 
-def without_finished(message: Message) -> list[Message]:
-    is_finished = (message.get("body") or {}).get("status") == "finished"
-    return [] if is_finished else [message]
-
-
 def without_results(message: Message) -> list[Message]:
     return [] if message.get("type") == "transcription" else [message]
 

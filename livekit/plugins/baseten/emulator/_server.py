@@ -7,7 +7,7 @@ import contextlib
 import logging
 import ssl as tls
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -46,7 +46,7 @@ class Server:
     def __init__(
         self,
         plan: tuple[faults.Entry, ...],
-        core: Callable[[], Core],
+        core: Callable[[Sequence[faults.Fault]], Core],
         conduct: Callable[[Callable[[Connection, Event], None]], Conduct],
         api_key: str | None,
         observer: Callable[[Connection, Event], None] | None,
@@ -177,7 +177,7 @@ class Server:
 
     async def _accept(self, socket: ws.ServerConnection) -> None:
         handshake, plan = self._accepted.pop(socket)
-        connection = Connection(socket, self._core(), plan, self._conduct, handshake.headers)
+        connection = Connection(socket, self._core(plan), plan, self._conduct, handshake.headers)
         self.connections.append(connection)
         await connection.run()
         if not self._conduct.is_recording:
@@ -247,13 +247,14 @@ async def serve(
     def conduct(changed: Callable[[Connection, Event], None]) -> Conduct:
         return Conduct(heard_by, executor, latency_s, delay_s, record, changed)
 
-    def core() -> Core:
+    def core(plan: Sequence[faults.Fault]) -> Core:
         return core_of(
             model,
             voice_detector=voice_detector,
             runtime=runtime,
             diarizer=diarizer,
             aligner=aligner,
+            finishes=not any(isinstance(fault, faults.NeverFinish) for fault in plan),
         )
 
     server = Server(plan, core, conduct, api_key, observer)

@@ -13,7 +13,6 @@ other. The server is silent when it is pleased, and it never closes first when a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
@@ -40,13 +39,6 @@ class Control(BaseModel):
     body: dict[str, Any] | None = None
 
 
-@dataclass
-class Ending:
-    """An `end_audio` that has been acknowledged and not yet been answered with `finished`."""
-
-    flushed: bool = False
-
-
 class Whisper:
     """One connection to a Whisper deployment. See `Core` for what goes in and comes out.
 
@@ -56,6 +48,7 @@ class Whisper:
         runtime: ``"current"``, or a version such as ``"0.4"`` that knows fewer keys.
         diarizer: Whether this is a chain with a diarizer; without one, diarization is off.
         aligner: Whether the engine can time words; without it, asking for that fails every time.
+        finishes: Whether `finished` is ever sent.
     """
 
     def __init__(
@@ -66,6 +59,7 @@ class Whisper:
         runtime: str = "current",
         diarizer: bool = False,
         aligner: bool = True,
+        finishes: bool = True,
     ) -> None:
         self.metadata: dict[str, Any] | None = None
         self.closing: Closing | None = None
@@ -74,12 +68,14 @@ class Whisper:
         self._runtime = runtime
         self._diarizer = diarizer
         self._aligner = aligner
+        self._finishes = finishes
         self._settings = Metadata()
         self._listening = Listening(self._settings.streaming_params, VoiceActivity(self._detector))
         self._diarization: Diarization | None = None
         self._now_s = 0.0
         self._outgoing: list[Message] = []
-        self._endings: list[Ending] = []
+        self._unflushed = 0  # how often `end_audio` was acknowledged and nothing done about it
+        self._unfinished = 0  # how often what was left has been queued, and `finished` is due
         self._finished = False
         self._stored_partial: Message | None = None
         self._partial_sent_s: float | None = None
@@ -190,7 +186,7 @@ class Whisper:
         if control.type == "end_audio":
             body = {"status": "acknowledged"}
             self._outgoing.append(messages.envelope("end_audio", body, trace_id=control.trace_id))
-            self._endings.append(Ending())
+            self._unflushed += 1
         elif control.type == "health_check":
             self._outgoing.append(self._health(control))
         else:
@@ -207,16 +203,18 @@ class Whisper:
 
     def _settle(self) -> None:
         """Answer `end_audio`, once everything that was queued before has been said."""
-        while self._endings and self._listening.jobs.is_idle and not self.closing:
-            unflushed = [ending for ending in self._endings if not ending.flushed]
-            if not unflushed:
+        while self._listening.jobs.is_idle and not self.closing:
+            if self._unflushed:
+                self._unfinished += self._unflushed
+                self._unflushed = 0
+                self._listening.flush(self._now_s)
+            elif self._unfinished and self._finishes:
                 finished = messages.envelope("end_audio", {"status": "finished"})
-                self._outgoing += [dict(finished) for _ in self._endings]
-                self._endings.clear()
+                self._outgoing += [dict(finished) for _ in range(self._unfinished)]
+                self._unfinished = 0
                 self._finished = True
+            else:
                 return
-            unflushed[0].flushed = True
-            self._listening.flush(self._now_s)
 
     # Results.
 

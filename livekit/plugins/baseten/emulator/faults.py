@@ -155,11 +155,11 @@ class NeverAcknowledge(Fault):
 
 
 @dataclass(frozen=True)
-class NeverFinish(Fault, Rewriting):
-    """`end_audio` is acknowledged and acted upon, but `finished` never comes."""
+class NeverFinish(Fault):
+    """`end_audio` is acknowledged and acted upon, but `finished` never comes.
 
-    def rewriter(self) -> rewriting.Rewriter:
-        return rewriting.without_finished
+    From Qwen3-ASR, what never comes is the flagged final that answers a commit.
+    """
 
 
 @dataclass(frozen=True)
