@@ -82,7 +82,7 @@ class Connector:
         started_s = _now()
         session = new_session()
         ready = await self._taken(session, timeout_s)
-        link = ready or await self._opened(session, timeout_s)
+        link = ready or await self.open_new(session, timeout_s=timeout_s)
         return Opened(link, _now() - started_s, is_reused=ready is not None)
 
     async def open_patiently(
@@ -117,7 +117,7 @@ class Connector:
         Does nothing while there is one. Whether it succeeds, that `open` will see.
         """
         if self._ready is None:
-            opening = self._opened(new_session(), timeout_s)
+            opening = self.open_new(new_session(), timeout_s=timeout_s)
             self._keep(asyncio.create_task(opening, name="baseten-prewarm"))
 
     async def warmed(self, new_session: Callable[[], Session], *, timeout_s: float) -> float:
@@ -165,7 +165,12 @@ class Connector:
             await self._own.close()
             self._own = None
 
-    async def _opened(self, session: Session, timeout_s: float) -> Link:
+    async def open_new(self, session: Session, *, timeout_s: float) -> Link:
+        """A connection that nobody opened before, for ``session``.
+
+        Raises:
+            BasetenError: Of the kinds that `Connection.open` names.
+        """
         connection = await Connection.open(
             self._http(),
             self._endpoint.url,

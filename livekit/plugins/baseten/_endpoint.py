@@ -79,17 +79,23 @@ def check_url(url: str, *, allow_plaintext: bool) -> str:
     Raises:
         ValueError: Neither, or ``ws://`` to another machine without ``allow_plaintext``.
     """
-    parts = urlsplit(url.strip())
     try:
+        parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError:
-        host = None
-    if not host or parts.scheme not in ("ws", "wss", "https"):
+        raise ValueError(
+            f"model_endpoint={url!r}: not a URL; one looks like {RIGHT_FORM}"
+        ) from None
+    if parts.username or parts.password:
+        raise ValueError("model_endpoint: has a user or password in it; the key goes into api_key")
+    if (
+        not host
+        or any(c.isspace() for c in url.strip())
+        or parts.scheme not in ("ws", "wss", "https")
+    ):
         raise ValueError(
             f"model_endpoint={url!r}: not a WebSocket URL; one looks like {RIGHT_FORM}"
         )
-    if parts.username or parts.password:
-        raise ValueError("model_endpoint: has a user or password in it; the key goes into api_key")
     if parts.scheme == "https":
         return _beside(url, parts.netloc, parts.path)
     if parts.scheme == "ws" and not allow_plaintext and not _is_loopback(host):

@@ -21,7 +21,9 @@ class Hypothesis:
     Attributes:
         language: Standard code, "" where neither the server nor the user named one.
         confidence: 0 to 1, None where the server gave none.
+        heard_to: End of the audio that it accounts for.
         is_suspect: The server doubts it itself.
+        is_unspoken: There is nothing but silence where it says that words are.
         is_promoted: The last partial of an utterance whose final never came.
     """
 
@@ -32,7 +34,9 @@ class Hypothesis:
     language: str = ""
     confidence: float | None = None
     speaker: str | None = None
+    heard_to: int = 0
     is_suspect: bool = False
+    is_unspoken: bool = False
     is_promoted: bool = False
 
 
@@ -53,6 +57,14 @@ class SpeechStarted:
 @dataclass(frozen=True)
 class Interim:
     """Replaces the interim before it. An empty one takes it back."""
+
+    utterance: int
+    hypothesis: Hypothesis
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """An interim that will hardly change: it came twice, and silence has begun."""
 
     utterance: int
     hypothesis: Hypothesis
@@ -87,6 +99,13 @@ class AudioLost:
 
 
 @dataclass(frozen=True)
+class HallucinationDropped:
+    """A final that the server doubts, or that says words where there was silence."""
+
+    hypothesis: Hypothesis
+
+
+@dataclass(frozen=True)
 class ServerWarned:
     """An error frame after which the stream goes on."""
 
@@ -102,5 +121,14 @@ class MessageSkipped:
 
 
 Event = (
-    SpeechStarted | Interim | Final | SpeechEnded | Used | AudioLost | ServerWarned | MessageSkipped
+    SpeechStarted
+    | Interim
+    | Preflight
+    | Final
+    | SpeechEnded
+    | Used
+    | AudioLost
+    | HallucinationDropped
+    | ServerWarned
+    | MessageSkipped
 )

@@ -80,7 +80,7 @@ class Reader:
 
     def _hypothesis(self, transcript: Transcript, start: int, end: int) -> Hypothesis:
         self._language = transcript.language or self._language
-        end = max(start, end)
+        end = heard_to = max(start, end)
         words = tuple(self._spoken(word, start, end) for word in transcript.words)
         if words:
             start, end = words[0].start, max(word.end for word in words)
@@ -92,6 +92,7 @@ class Reader:
             language=self._language,
             confidence=transcript.confidence,
             speaker=transcript.speaker,
+            heard_to=heard_to,
             is_suspect=transcript.is_suspect,
         )
 

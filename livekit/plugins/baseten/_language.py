@@ -106,7 +106,7 @@ def base_code(language: str) -> str:
     return _ALIASES.get(base, base)
 
 
-def to_whisper(parameter: str, language: str) -> str:
+def to_whisper(parameter: str, language: str, *, may_be_auto: bool = True) -> str:
     """What goes into ``audio_language``: a Whisper code or "auto".
 
     Args:
@@ -118,7 +118,7 @@ def to_whisper(parameter: str, language: str) -> str:
             transcription (`docs/protocol.md`, metadata).
     """
     subtags = language.strip().lower().replace("_", "-").split("-")
-    if subtags == [AUTO]:
+    if subtags == [AUTO] and may_be_auto:
         return AUTO
     if subtags[0] in ("zh", "cmn"):
         if {"hant", *_TRADITIONAL_REGIONS} & set(subtags[1:]):

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from ._errors import SessionLost
+from ._errors import LocalProtocolError, SessionLost
 from ._session import ENDED, Session
 from ._transport import Connection
+from .log import logger
 
 # Frames sent in one go before others get their turn on the event loop: a second of audio.
 _BURST_FRAMES = 32
@@ -49,6 +50,8 @@ class Link:
             asyncio.create_task(self._read(), name="baseten-read"),
             asyncio.create_task(self._write(), name="baseten-write"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(self._stopped)
 
     def carry(self, driver: Driver, changed: Callable[[], None]) -> None:
         """A stream takes over: ``driver`` it asks what to do, and it tells ``changed``."""
@@ -124,6 +127,14 @@ class Link:
             else:
                 await self._wake.wait()
         self._ended.set()
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        """A defect here must not leave a stream waiting for ever."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("unexpected error in a Baseten connection", exc_info=error)
+            self.session.failed(LocalProtocolError(f"{type(error).__name__}: {error}"))
+            self._heard.set()
+            self._ended.set()
 
     def _arm(self) -> None:
         """Have the next deadline kept. One timer serves many: it only ever fires early."""

@@ -33,7 +33,9 @@ _MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
 class Options(BaseModel):
     """One stream's recognition options. Immutable: a change is a new value (`updated`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
+    )
 
     model: Model = "whisper"
     language: str = "en"
@@ -93,7 +95,8 @@ class Options(BaseModel):
 def _plainly(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     parameter = str(first["loc"][0]) if first["loc"] else ""
-    return f"{parameter}={first['input']!r}: must be {_allowed(parameter) or first['msg'].lower()}"
+    told = first["msg"].removeprefix("Input should be ")
+    return f"{parameter}={first['input']!r}: must be {_allowed(parameter) or told}"
 
 
 def _allowed(parameter: str) -> str:

@@ -9,9 +9,19 @@ Results become hypotheses in `_hypotheses`; the utterance's own rules are in `_u
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ._errors import BasetenError, DrainTimedOut, MetadataRefused, SessionLost
-from ._events import AudioLost, Event, MessageSkipped, ServerWarned, Used
-from ._flushes import Flushes
+from ._events import (
+    AudioLost,
+    Event,
+    HallucinationDropped,
+    Hypothesis,
+    MessageSkipped,
+    ServerWarned,
+    Used,
+)
+from ._flushes import Flush, Flushes
 from ._hypotheses import Reader, samples
 from ._session import ENDED, Patience, Session, State
 from ._timeline import SAMPLE_RATE_HZ, Journal, WallClock
@@ -24,6 +34,9 @@ _USAGE_EVERY_SAMPLES = 5 * SAMPLE_RATE_HZ
 # An utterance for which nothing comes any more, although the server is there, is over. Partials
 # come every half second; after a forced final the first one says whether speech goes on.
 _UTTERANCE_SILENCE_S = {Phase.SPEAKING: 8.0, Phase.CONTINUING: 3.0}
+
+# Microphones that are on send all the time, silence too.
+_MUTED_AFTER_S = 2.0
 
 # Audio older than a whole buffer of the server's has been transcribed or thrown away by it; this
 # much more for a transcription to be late.
@@ -39,15 +52,26 @@ class Recognition:
         dialect: How the deployment is talked to; may change (`use`).
         patience: The bounds for a server that does not answer.
         replay_s: Seconds of audio kept at most for the next connection while there is none.
+        preflight: See `Utterance`.
+        drop_hallucinations: Finals that are probably not what somebody said become empty.
     """
 
-    def __init__(self, dialect: Dialect, patience: Patience, *, replay_s: float) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        patience: Patience,
+        *,
+        replay_s: float,
+        preflight: bool = False,
+        drop_hallucinations: bool = False,
+    ) -> None:
         self._dialect = dialect
         self._patience = patience
         self._replay_s = replay_s
         self._journal = Journal()
         self._reader = Reader(dialect.language)
-        self._utterance = Utterance()
+        self._utterance = Utterance(preflight=preflight)
+        self._drop_hallucinations = drop_hallucinations
         self._flushes = Flushes()
         self._answered_to = 0  # stream position of the last answer to a flush
         self._events: list[Event] = []
@@ -57,6 +81,7 @@ class Recognition:
         self._reported: set[str] = set()
         self._refusals = 0
         self._recovered_at = -1
+        self._muted_at = -1
         self.wall = WallClock()
         self.lost_samples = 0
         # Of the session under way:
@@ -68,6 +93,7 @@ class Recognition:
         self._is_settled = False  # its end has been seen to
         self._is_concluded = False
         self._last_result_s = 0.0
+        self._last_sent_s = 0.0
 
     # What just happened
 
@@ -116,7 +142,8 @@ class Recognition:
         self._fault = None
         self._final_end = self._final_number = 0
         self._result_failed = self._is_settled = False
-        self._last_result_s = now
+        self._last_result_s = self._last_sent_s = now
+        self._muted_at = -1
         self._reader.attached(session)
         session.attach(self._journal, self._flushes.waiting, now)
         if self._input_ended:
@@ -148,13 +175,13 @@ class Recognition:
         if self._session is not None:
             self._session.expired(now)
         self._answer_overdue(now)
+        due = self._mute_deadline()
+        if due is not None and now >= due:
+            self._end_muted()
         due = self._utterance_deadline()
         if due is not None and now >= due:
             self._last_result_s = now
-            owed = self._utterance.is_owed_a_final
-            if not (owed and self._recover("the model owes a result and sends none")):
-                self._utterance.abandoned()
-                self._events += self._utterance.events()
+            self._despair()
 
     def give_up(self) -> None:
         """No session will come any more: what was shown is all there will be."""
@@ -173,6 +200,7 @@ class Recognition:
         out = self._session.outgoing(now, limit)
         if self._session.cursor > self._sent:
             self._sent = self._session.cursor
+            self._last_sent_s = now
             self._account()
         return out
 
@@ -184,7 +212,12 @@ class Recognition:
         """When to call `expired`, or None if nothing is awaited."""
         if self._session is None:
             return None
-        due = (self._session.deadline(), self._utterance_deadline(), self._flush_deadline())
+        due = (
+            self._session.deadline(),
+            self._utterance_deadline(),
+            self._mute_deadline(),
+            self._flush_deadline(),
+        )
         return min((at for at in due if at is not None), default=None)
 
     @property
@@ -228,7 +261,7 @@ class Recognition:
         self._events += self._utterance.events()
 
     def _finalized(self, final: Transcript) -> None:
-        hypothesis = self._reader.final(final)
+        hypothesis = self._examined(self._reader.final(final))
         begun, self._final_end = self._final_end, self._reader.end_of(final, self._final_end)
         self._final_number = final.number or self._final_number
         self._commit(final)
@@ -243,6 +276,15 @@ class Recognition:
                 self._answered_to = self._journal.start
             else:
                 self._answer_empty()
+
+    def _examined(self, said: Hypothesis) -> Hypothesis:
+        """A final, checked against the audio that it claims to be."""
+        if said.text and self._journal.loudness(said.start, said.end) < _SILENCE_RMS:
+            said = replace(said, is_unspoken=True)
+        if self._drop_hallucinations and (said.is_suspect or said.is_unspoken):
+            self._events.append(HallucinationDropped(said))
+            return replace(said, text="", words=())
+        return said
 
     def _commit(self, final: Transcript) -> None:
         """The final accounts for everything up to its end: that will not be sent again."""
@@ -291,7 +333,7 @@ class Recognition:
             self.give_up()
 
     def _has_said_all(self, session: Session) -> bool:
-        """The end came, and with it everything that was still to come; or asking again is no use."""
+        """The end came, and with it all that was still to come; or asking again is no use."""
         timed_out = isinstance(session.error, DrainTimedOut)
         if session.state is not State.CLOSED and not timed_out:
             return False
@@ -310,6 +352,35 @@ class Recognition:
         if not session.dialect.sends_partials:
             wait_s += session.dialect.forced_samples / SAMPLE_RATE_HZ
         return self._last_result_s + wait_s
+
+    def _despair(self) -> None:
+        """The server lives and sends nothing of the utterance under way."""
+        owed = self._utterance.is_owed_a_final
+        if owed and self._recover("the model owes a result and sends none"):
+            return
+        promoted = self._utterance.abandoned()
+        self._events += self._utterance.events()
+        if promoted is not None and self._session is not None:
+            # Said, then: a final that comes after all must not say it again.
+            self._journal.forget(min(promoted.end, self._session.cursor))
+            self._fault = SessionLost(1006, "the model sends no results")
+            self._session.failed(self._fault)
+
+    def _mute_deadline(self) -> float | None:
+        """When the user, who spoke, has sent no audio for so long that he must be muted."""
+        session = self._session
+        if session is None or session.state is not State.STREAMING or not self._utterance.is_open:
+            return None
+        is_caught_up = self._journal.stop - session.cursor < session.dialect.chunk_samples
+        if not is_caught_up or self._muted_at == self._journal.stop:
+            return None
+        return self._last_sent_s + _MUTED_AFTER_S
+
+    def _end_muted(self) -> None:
+        """The server waits for the silence after the last word: give it some."""
+        self._muted_at = self._journal.stop
+        if self._session is not None and not self._flushes:
+            self._session.flush(Flush(0, self._journal.stop))
 
     # Flushes
 

@@ -25,10 +25,10 @@ from ._errors import (
     SessionLost,
     WrongDialect,
 )
-from ._events import Final, Hypothesis, Interim, SpeechEnded, SpeechStarted, Used
+from ._events import Final, Hypothesis, Interim, Preflight, SpeechEnded, SpeechStarted, Used
 from ._timeline import SAMPLE_RATE_HZ
 
-SpokenEvent = SpeechStarted | Interim | Final | SpeechEnded | Used
+SpokenEvent = SpeechStarted | Interim | Preflight | Final | SpeechEnded | Used
 
 # RFC 6455 section 7.4.1: the peer objects to what was sent and not to when.
 _PERMANENT_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
@@ -87,6 +87,8 @@ class Speaker:
             )
         hypothesis = event.hypothesis
         data = speech_data(hypothesis, offset_s=offset_s)
+        if isinstance(event, Preflight):
+            return stt.SpeechEvent(kinds.PREFLIGHT_TRANSCRIPT, request_id, [data])
         if isinstance(event, Interim):
             return stt.SpeechEvent(kinds.INTERIM_TRANSCRIPT, request_id, [data])
         end_wall_s = self._wall_time_s(hypothesis.end) if hypothesis.text else None
@@ -104,6 +106,8 @@ def speech_data(hypothesis: Hypothesis, *, offset_s: float) -> stt.SpeechData:
     metadata: dict[str, Any] = {}
     if hypothesis.is_suspect:
         metadata["possible_hallucination"] = True
+    if hypothesis.is_unspoken:
+        metadata["no_speech"] = True
     if hypothesis.is_promoted:
         metadata["is_promoted_interim"] = True
     data = stt.SpeechData(

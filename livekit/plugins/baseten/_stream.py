@@ -24,7 +24,7 @@ from ._errors import (
     LocalProtocolError,
     MetadataRefused,
 )
-from ._events import AudioLost, MessageSkipped, ServerWarned
+from ._events import AudioLost, HallucinationDropped, MessageSkipped, ServerWarned
 from ._link import Link
 from ._options import Options
 from ._recognition import Recognition
@@ -82,6 +82,7 @@ class SpeechStream(stt.RecognizeStream):
         *,
         stt: STT,
         connector: Connector,
+        recognition: Recognition,
         options: Options,
         limits: Limits,
         conn_options: APIConnectOptions,
@@ -90,9 +91,7 @@ class SpeechStream(stt.RecognizeStream):
         self._options = self._options_in_use = options
         self._limits = limits
         self._intake = Intake()
-        self._recognition = Recognition(
-            dialect_for(options), limits.patience, replay_s=limits.replay_buffer_s
-        )
+        self._recognition = recognition
         self._speaker = Speaker(f"baseten-{uuid.uuid4().hex[:12]}", self._recognition.wall.at)
         self._link: Link | None = None
         self._change: asyncio.Task[None] | None = None
@@ -100,6 +99,7 @@ class SpeechStream(stt.RecognizeStream):
         self._has_connected = False
         self._retry_after_s = 0.0
         self._loss_reported = 0
+        self._hallucinations_dropped = 0
         self._offset_s = 0.0
         super().__init__(
             stt=stt,
@@ -181,6 +181,11 @@ class SpeechStream(stt.RecognizeStream):
     def lost_audio_s(self) -> float:
         """Seconds of audio that were dropped unheard because no connection came in time."""
         return self._recognition.lost_samples / SAMPLE_RATE_HZ
+
+    @property
+    def dropped_hallucinations(self) -> int:
+        """Finals that `drop_hallucinations` took for nobody's words."""
+        return self._hallucinations_dropped
 
     @property
     def options(self) -> Options:
@@ -356,6 +361,12 @@ class SpeechStream(stt.RecognizeStream):
                 self._report_loss()
             elif isinstance(event, ServerWarned):
                 self._report_warning(event)
+            elif isinstance(event, HallucinationDropped):
+                self._hallucinations_dropped += 1
+                logger.debug(
+                    "a probable hallucination was dropped",
+                    extra={"lk.pii.transcript": event.hypothesis.text},
+                )
             elif isinstance(event, MessageSkipped):
                 logger.warning("skipping messages that cannot be read: %s", event.reason)
             elif not self._event_ch.closed:

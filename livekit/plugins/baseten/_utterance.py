@@ -15,8 +15,22 @@ Every start gets its end, whatever happens: an agent that waits for one stays si
 from __future__ import annotations
 
 import enum
+from dataclasses import replace
 
-from ._events import NOTHING, Event, Final, Hypothesis, Interim, SpeechEnded, SpeechStarted
+from ._events import (
+    NOTHING,
+    Event,
+    Final,
+    Hypothesis,
+    Interim,
+    Preflight,
+    SpeechEnded,
+    SpeechStarted,
+)
+from ._timeline import SAMPLE_RATE_HZ
+
+# Silence after the last word that makes an unchanged interim worth an answer.
+_PAUSE_SAMPLES = SAMPLE_RATE_HZ // 5
 
 
 class Phase(enum.Enum):
@@ -26,11 +40,17 @@ class Phase(enum.Enum):
 
 
 class Utterance:
-    """One after the other, for a whole stream; it survives the connections."""
+    """One after the other, for a whole stream; it survives the connections.
 
-    def __init__(self) -> None:
+    Args:
+        preflight: Say when an interim will hardly change.
+    """
+
+    def __init__(self, *, preflight: bool = False) -> None:
+        self._preflight = preflight
         self._events: list[Event] = []
         self._shown: Hypothesis | None = None
+        self._preflighted = ""
         self._end = 0
         self.phase = Phase.QUIET
         self.number = 0
@@ -47,8 +67,13 @@ class Utterance:
     def guessed(self, hypothesis: Hypothesis) -> None:
         """A partial with words in it."""
         self._speak(hypothesis)
-        self._shown = hypothesis
+        before, self._shown = self._shown, hypothesis
         self._events.append(Interim(self.number, hypothesis))
+        has_settled = before is not None and before.text == hypothesis.text
+        is_pausing = hypothesis.heard_to - hypothesis.end >= _PAUSE_SAMPLES
+        if self._preflight and has_settled and is_pausing and hypothesis.text != self._preflighted:
+            self._preflighted = hypothesis.text
+            self._events.append(Preflight(self.number, hypothesis))
 
     def finalized(self, hypothesis: Hypothesis, *, goes_on: bool) -> None:
         """A final, empty or not. ``goes_on``: it was forced while somebody was speaking."""
@@ -65,14 +90,16 @@ class Utterance:
         else:
             self._finish()
 
-    def abandoned(self) -> None:
-        """Nothing more will come: what was shown stands, for want of a final."""
+    def abandoned(self) -> Hypothesis | None:
+        """Nothing more will come: what was shown stands, for want of a final, and is returned."""
+        promoted = None
         if self._shown is not None:
-            promoted = Hypothesis(**{**vars(self._shown), "is_promoted": True})
+            promoted = replace(self._shown, is_promoted=True)
             self._events.append(Final(self.number, promoted))
             self._shown = None
         if self.is_open:
             self._finish()
+        return promoted
 
     def answered_empty(self) -> None:
         """Take back what was shown. The interim first: an empty final alone leaves it standing."""
@@ -88,6 +115,7 @@ class Utterance:
         if self.phase is Phase.QUIET:
             self.number += 1
             self._end = hypothesis.start
+            self._preflighted = ""
             self._events.append(SpeechStarted(self.number, hypothesis.start))
         self.phase = Phase.SPEAKING
         self._end = max(self._end, hypothesis.end)

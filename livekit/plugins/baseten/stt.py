@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import uuid
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
@@ -23,7 +25,10 @@ from livekit.agents.utils import is_given
 from ._connector import Connector
 from ._endpoint import Endpoint, resolve_url
 from ._errors import BasetenError
+from ._offline import recognized
 from ._options import Granularity, Model, Options
+from ._prompt import MAX_PROMPT_TOKENS, fitted, unique
+from ._recognition import Recognition
 from ._session import Patience, Session
 from ._speech import to_api_error
 from ._stream import Limits, SpeechStream
@@ -60,6 +65,7 @@ class STT(stt.STT):
         vad_min_silence_duration_ms: NotGivenOr[int] = NOT_GIVEN,
         vad_speech_pad_ms: NotGivenOr[int] = NOT_GIVEN,
         prompt: str | None = None,
+        keyterms: Sequence[str] | None = None,
         use_dynamic_preprocessing: NotGivenOr[bool] = NOT_GIVEN,
         beam_width: NotGivenOr[int] = NOT_GIVEN,
         length_penalty: NotGivenOr[float] = NOT_GIVEN,
@@ -69,6 +75,8 @@ class STT(stt.STT):
         enable_diarization: bool = False,
         diarization_granularity: NotGivenOr[Granularity] = NOT_GIVEN,
         extra_metadata: Mapping[str, Any] | None = None,
+        preflight: bool = False,
+        drop_hallucinations: bool = False,
         replay_buffer_s: float = 60.0,
         drain_timeout_s: float = 5.0,
         cold_start_timeout: float | None = None,
@@ -107,6 +115,9 @@ class STT(stt.STT):
             vad_min_silence_duration_ms: Milliseconds of silence that end an utterance. Default 300.
             vad_speech_pad_ms: Milliseconds of padding around speech; without effect on Whisper.
             prompt: Text that Whisper takes for what was said before: names, spellings, style.
+            keyterms: Names and terms to listen for, the most important first. They go into
+                Whisper's prompt, which takes about 224 tokens; LiveKit's session keyterms are
+                added behind them.
             use_dynamic_preprocessing: Of the audio, at the server.
             beam_width: Whisper's decoding; sent only if given, as those below.
             length_penalty: See ``beam_width``.
@@ -116,6 +127,11 @@ class STT(stt.STT):
             enable_diarization: Tell speakers apart; only chains with a diarizer do.
             diarization_granularity: What carries a speaker.
             extra_metadata: Laid over the metadata last, for fields newer than this package.
+            preflight: Emit PREFLIGHT_TRANSCRIPT, for a preemptive answer, once a partial comes
+                unchanged and silence has begun. Worth it with a long
+                ``vad_min_silence_duration_ms``.
+            drop_hallucinations: Make finals empty that the server doubts, or that say words where
+                the audio is silent. They are marked in `SpeechData.metadata` in any case.
             replay_buffer_s: Seconds of audio kept for the next connection while there is none;
                 32 kB each.
             drain_timeout_s: Seconds without a sign of progress after the end of the input until
@@ -163,9 +179,14 @@ class STT(stt.STT):
             final_transcript_max_duration_s=final_transcript_max_duration_s,
             vad_threshold=vad_threshold,
             prompt=prompt,
+            keyterms=tuple(keyterms or ()),
             enable_diarization=enable_diarization,
             extra_metadata=dict(extra_metadata or {}),
         )
+        self._session_keyterms: tuple[str, ...] = ()
+        self._preflight = preflight
+        self._drop_hallucinations = drop_hallucinations
+        self._warn_of_cut_keyterms(self._options.keyterms)
         dialect_for(self._options)  # what cannot be said to this model is an error now
         self._limits = Limits(
             patience=Patience(
@@ -218,13 +239,13 @@ class STT(stt.STT):
         Raises:
             ValueError: The model does not know ``language``.
         """
-        options = self._options
+        options = self._options_with_keyterms
         if is_given(language):
             options = options.updated(language=language)
-            dialect_for(options)
         stream = SpeechStream(
             stt=self,
             connector=self._connector,
+            recognition=self._recognition(options),
             options=options,
             limits=self._limits,
             conn_options=conn_options,
@@ -239,7 +260,20 @@ class STT(stt.STT):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions,
     ) -> stt.SpeechEvent:
-        raise NotImplementedError("use stream(): this plugin does not recognize offline")
+        options = self._options_with_keyterms
+        if is_given(language):
+            options = options.updated(language=language)
+        try:
+            data = await recognized(
+                buffer,
+                self._recognition(options),
+                self._connector,
+                timeout_s=conn_options.timeout,
+            )
+        except BasetenError as e:
+            raise to_api_error(e) from None
+        request_id = f"baseten-{uuid.uuid4().hex[:12]}"
+        return stt.SpeechEvent(stt.SpeechEventType.FINAL_TRANSCRIPT, request_id, [data])
 
     def update_options(
         self,
@@ -254,6 +288,7 @@ class STT(stt.STT):
         vad_min_silence_duration_ms: NotGivenOr[int] = NOT_GIVEN,
         vad_speech_pad_ms: NotGivenOr[int] = NOT_GIVEN,
         prompt: NotGivenOr[str | None] = NOT_GIVEN,
+        keyterms: NotGivenOr[Sequence[str]] = NOT_GIVEN,
         use_dynamic_preprocessing: NotGivenOr[bool] = NOT_GIVEN,
         beam_width: NotGivenOr[int] = NOT_GIVEN,
         length_penalty: NotGivenOr[float] = NOT_GIVEN,
@@ -286,6 +321,7 @@ class STT(stt.STT):
             vad_min_silence_duration_ms=vad_min_silence_duration_ms,
             vad_speech_pad_ms=vad_speech_pad_ms,
             prompt=prompt,
+            keyterms=tuple(keyterms) if is_given(keyterms) else NOT_GIVEN,
             use_dynamic_preprocessing=use_dynamic_preprocessing,
             beam_width=beam_width,
             length_penalty=length_penalty,
@@ -300,6 +336,9 @@ class STT(stt.STT):
         dialect_for(options)
         self._options = options
         self._capabilities = _capabilities(options)
+        changes["keyterms"] = self._options_with_keyterms.keyterms
+        if is_given(keyterms) or is_given(prompt):
+            self._warn_of_cut_keyterms(changes["keyterms"])
         for stream in list(self._streams):
             stream.update_options(stream.options.updated(**changes))
 
@@ -341,7 +380,44 @@ class STT(stt.STT):
         await self._connector.aclose()
 
     def _new_session(self) -> Session:
-        return Session(dialect_for(self._options), self._limits.patience)
+        return Session(dialect_for(self._options_with_keyterms), self._limits.patience)
+
+    def _recognition(self, options: Options) -> Recognition:
+        return Recognition(
+            dialect_for(options),
+            self._limits.patience,
+            replay_s=self._limits.replay_buffer_s,
+            preflight=self._preflight,
+            drop_hallucinations=self._drop_hallucinations,
+        )
+
+    def _update_session_keyterms(self, keyterms: list[str]) -> None:
+        """LiveKit's hook: the session's keyterms, kept apart from the user's own."""
+        self._session_keyterms = tuple(keyterms)
+        merged = self._options_with_keyterms.keyterms
+        self._warn_of_cut_keyterms(merged)
+        for stream in list(self._streams):
+            stream.update_options(stream.options.updated(keyterms=merged))
+
+    @property
+    def _options_with_keyterms(self) -> Options:
+        """The options with the user's keyterms first and the session's after them."""
+        merged = unique((*self._options.keyterms, *self._session_keyterms))
+        return self._options.updated(keyterms=tuple(merged))
+
+    def _warn_of_cut_keyterms(self, keyterms: Sequence[str]) -> None:
+        if self._options.model != "whisper":
+            return
+        _, cut = fitted(self._options.prompt or "", keyterms)
+        if cut:
+            logger.warning(
+                "%d of %d keyterms do not fit into Whisper's prompt of %d tokens and were left "
+                "out; the first ones given go first",
+                len(cut),
+                len(keyterms),
+                MAX_PROMPT_TOKENS,
+                extra={"lk.pii.keyterms": cut},
+            )
 
 
 def _capabilities(options: Options) -> stt.STTCapabilities:
@@ -350,7 +426,8 @@ def _capabilities(options: Options) -> stt.STTCapabilities:
         interim_results=options.enable_partial_transcripts,
         diarization=options.enable_diarization,
         aligned_transcript="word" if options.show_word_timestamps else False,
-        offline_recognize=False,
+        offline_recognize=True,
+        keyterms=True,
         manual_flush=True,
     )
 
@@ -391,13 +468,13 @@ def _given(**arguments: Any) -> dict[str, Any]:
 
 def _above(bound: float, **argument: float) -> float:
     ((name, value),) = argument.items()
-    if not value > bound:
-        raise ValueError(f"{name}={value!r}: must be above {bound:g}")
+    if not bound < value < math.inf:
+        raise ValueError(f"{name}={value!r}: must be a number of seconds above {bound:g}")
     return value
 
 
 def _at_least(bound: float, **argument: float) -> float:
     ((name, value),) = argument.items()
-    if not value >= bound:
-        raise ValueError(f"{name}={value!r}: must be at least {bound:g}")
+    if not bound <= value < math.inf:
+        raise ValueError(f"{name}={value!r}: must be a number of seconds, at least {bound:g}")
     return value

@@ -24,6 +24,7 @@ from ._frames import (
     Transcript,
     Unknown,
     Word,
+    mean_confidence,
 )
 from .qwen3 import Qwen3
 from .whisper import Whisper
@@ -39,6 +40,7 @@ __all__ = [
     "Unknown",
     "Word",
     "dialect_for",
+    "mean_confidence",
 ]
 
 

@@ -180,7 +180,12 @@ class Dialect(Protocol):
         ...
 
 
-def mean_confidence(words: Sequence[Word]) -> float | None:
+class Rated(Protocol):
+    @property
+    def confidence(self) -> float | None: ...
+
+
+def mean_confidence(words: Sequence[Rated]) -> float | None:
     """The mean confidence of ``words``, None where none has any."""
     known = [word.confidence for word in words if word.confidence is not None]
     return sum(known) / len(known) if known else None

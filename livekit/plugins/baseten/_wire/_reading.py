@@ -14,8 +14,8 @@ from .._errors import UnreadableFrame, WrongDialect
 from .._language import to_standard
 from ._frames import Transcript, Word, mean_confidence
 
-_FINAL_TYPES = {"final_transcript"}
-_PARTIAL_TYPES = {"partial_transcript"}
+_FINAL_TYPE = "final_transcript"  # of 2025
+_RESULT_TYPES = ("transcription", _FINAL_TYPE, "partial_transcript")
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -47,13 +47,10 @@ def parsed(text: str) -> dict[str, Any]:
 
 def is_transcription(raw: dict[str, Any]) -> bool:
     """Deployments of 2025 named the type differently, or not at all."""
-    kind = raw.get("type", raw.get("message_type"))
-    return (
-        kind == "transcription"
-        or kind in _FINAL_TYPES
-        or kind in _PARTIAL_TYPES
-        or (kind is None and ("transcript" in raw or "segments" in raw))
-    )
+    kind = _kind(raw)
+    if kind is None:
+        return "transcript" in raw or "segments" in raw
+    return kind in _RESULT_TYPES
 
 
 def transcript(raw: dict[str, Any]) -> Transcript:
@@ -107,7 +104,12 @@ def _is_final(raw: dict[str, Any]) -> bool:
     if isinstance(flag, bool):
         return flag
     # Servers always send it. Where one does not, a partial taken for a final would be said twice.
-    return raw.get("message_type") in _FINAL_TYPES or raw.get("is_end_of_audio_flush") is True
+    return _kind(raw) == _FINAL_TYPE or raw.get("is_end_of_audio_flush") is True
+
+
+def _kind(raw: dict[str, Any]) -> str | None:
+    kind = raw.get("type", raw.get("message_type"))
+    return kind if isinstance(kind, str) else None
 
 
 def _words(segments: Iterable[dict[str, Any]]) -> Iterable[Word]:

@@ -14,6 +14,21 @@ def compact(raw: Mapping[str, Any]) -> str:
     return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
 
 
+def opening(metadata: Mapping[str, Any]) -> str:
+    """The metadata as it goes over the wire.
+
+    Raises:
+        ValueError: ``extra_metadata`` made it something that cannot be sent.
+    """
+    for block in ("whisper_params", "streaming_params", "streaming_vad_config"):
+        if not isinstance(metadata[block], dict):
+            raise ValueError(f"extra_metadata: {block} must be a mapping")
+    try:
+        return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise ValueError(f"extra_metadata: cannot be sent as JSON: {e}") from None
+
+
 def described(metadata: Mapping[str, Any]) -> str:
     """``metadata`` for an error message: without the prompt, which may quote the conversation."""
     prompt = metadata.get("whisper_params", {}).get("prompt")

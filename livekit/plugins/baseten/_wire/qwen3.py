@@ -40,6 +40,7 @@ class Qwen3:
     def __init__(self, options: Options) -> None:
         _refuse_whisper_only(options)
         self._metadata = _handshake(options)
+        self._opening = _writing.opening(self._metadata)
         asked = self._metadata["whisper_params"].get("audio_language")
         self.language = _language.to_standard(asked if isinstance(asked, str) else "")
         self.sends_partials = options.enable_partial_transcripts
@@ -51,7 +52,7 @@ class Qwen3:
         self.forced_samples = limit_samples - SAMPLE_RATE_HZ // 2
 
     def opening(self) -> str:
-        return _writing.compact(self._metadata)
+        return self._opening
 
     def described(self) -> str:
         return _writing.described(self._metadata)

@@ -35,6 +35,7 @@ class Whisper:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._metadata = _metadata(options)
+        self._opening = _writing.opening(self._metadata)
         asked = self._metadata["whisper_params"].get("audio_language")
         self.language = _language.to_standard(asked if isinstance(asked, str) else "")
         self.sends_partials = options.enable_partial_transcripts
@@ -50,7 +51,7 @@ class Whisper:
         self._silence_samples = (chunks + _SILENCE_MARGIN_CHUNKS) * CHUNK_SAMPLES
 
     def opening(self) -> str:
-        return _writing.compact(self._metadata)
+        return self._opening
 
     def described(self) -> str:
         return _writing.described(self._metadata)
@@ -102,7 +103,7 @@ def _metadata(options: Options) -> dict[str, Any]:
     }
     if options.language_options:
         whisper_params["language_options"] = [
-            _language.to_whisper("language_options", language)
+            _language.to_whisper("language_options", language, may_be_auto=False)
             for language in options.language_options
         ]
     if prompt := _prompt.with_keyterms(options.prompt, options.keyterms):

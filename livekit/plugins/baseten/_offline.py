@@ -1,0 +1,76 @@
+"""A whole recording at once, over a connection of its own, as fast as the server takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from livekit.agents import stt, utils
+
+from ._audio import Intake
+from ._connector import Connector
+from ._events import Event, Final, Hypothesis
+from ._recognition import Recognition
+from ._speech import speech_data
+from ._wire import mean_confidence
+
+
+async def recognized(
+    buffer: utils.AudioBuffer,
+    recognition: Recognition,
+    connector: Connector,
+    *,
+    timeout_s: float,
+) -> stt.SpeechData:
+    """Everything that is said in ``buffer``, as one result with the words and times of all.
+
+    Args:
+        recognition: A new one.
+        timeout_s: For the handshake.
+
+    Raises:
+        BasetenError: The connection could not be had, or did not last. Nothing is tried again
+            here: whoever calls has a budget for that.
+    """
+    intake = Intake()
+    wall_s = time.time()  # noqa: TID251  # when audio was pushed is a time of day
+    for frame in buffer if isinstance(buffer, list) else [buffer]:
+        recognition.push(intake.converted(frame), intake.position, wall_s)
+    recognition.push(intake.rest(), intake.position, wall_s)
+    recognition.end_input()
+    events: list[Event] = []
+    if not recognition.has_nothing_left:
+        loop = asyncio.get_running_loop()
+        link = await connector.open_new(recognition.new_session(), timeout_s=timeout_s)
+        recognition.attach(link.session, loop.time())
+        link.carry(recognition, lambda: recognition.advance(loop.time()))
+        try:
+            while not recognition.is_done:
+                await link.ended()
+                recognition.advance(loop.time())
+                if recognition.error is not None:
+                    raise recognition.error
+        finally:
+            await link.aclose()
+        events = recognition.events()
+    finals = [e.hypothesis for e in events if isinstance(e, Final) and e.hypothesis.text]
+    return speech_data(_combined(finals), offset_s=0.0)
+
+
+def _combined(finals: list[Hypothesis]) -> Hypothesis:
+    if not finals:
+        return Hypothesis("", 0, 0)
+    words = tuple(word for final in finals for word in final.words)
+    languages = [final.language for final in finals if final.language]
+    speakers = {final.speaker for final in finals}
+    return Hypothesis(
+        text=" ".join(final.text for final in finals),
+        start=finals[0].start,
+        end=max(final.end for final in finals),
+        words=words,
+        language=max(languages, key=languages.count, default=""),
+        confidence=mean_confidence(words),
+        speaker=speakers.pop() if len(speakers) == 1 else None,
+        is_suspect=any(final.is_suspect for final in finals),
+        is_promoted=any(final.is_promoted for final in finals),
+    )
