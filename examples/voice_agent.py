@@ -1,0 +1,51 @@
+"""A voice agent that hears through Baseten.
+
+    python examples/voice_agent.py console    talk to it here, in the terminal
+    python examples/voice_agent.py dev        join LiveKit rooms; reloads when this file changes
+    python examples/voice_agent.py start      the same, in production
+
+BASETEN_MODEL_ENDPOINT and BASETEN_API_KEY come from the environment or from .env, and so do
+LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET: the LLM and the voice are LiveKit Inference's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from livekit.agents import Agent, AgentServer, AgentSession, JobContext, cli
+from livekit.plugins import baseten
+
+with contextlib.suppress(ImportError):
+    from dotenv import load_dotenv
+
+    load_dotenv()
+
+logger = logging.getLogger("voice-agent")
+server = AgentServer()
+
+
+class Assistant(Agent):
+    def __init__(self) -> None:
+        super().__init__(
+            instructions="You are a friendly assistant on a voice call. Answer in one or two "
+            "short sentences, without lists or symbols."
+        )
+
+    async def on_enter(self) -> None:
+        self.session.generate_reply(instructions="Greet the user and offer your help.")
+
+
+@server.rtc_session()
+async def entrypoint(ctx: JobContext) -> None:
+    session: AgentSession[None] = AgentSession(
+        stt=baseten.STT(language="en"),
+        llm="openai/gpt-4.1-mini",
+        tts="cartesia/sonic-3",
+    )
+    session.on("error", lambda event: logger.warning("%s", event.error))
+    await session.start(Assistant(), room=ctx.room)
+
+
+if __name__ == "__main__":
+    cli.run_app(server)
