@@ -70,7 +70,7 @@ async def closed(client: ClientConnection) -> int | None:
     with pytest.raises(ConnectionClosed):
         while True:
             await client.recv()
-    return client.close_code
+    return client.protocol.close_code
 
 
 # At the handshake.
@@ -125,14 +125,14 @@ async def test_close_before_metadata_closes_at_once() -> None:
     async with serve(faults.CloseBeforeMetadata(1013, "full")) as server:
         client = await opening(server)
         assert await closed(client) == 1013
-        assert client.close_reason == "full"
+        assert client.protocol.close_reason == "full"
 
 
 async def test_reject_metadata_refuses_what_is_valid() -> None:
     async with serve(faults.RejectMetadata()) as server, opening(server) as client:
         await client.send("{}")
         assert await closed(client) == 1011
-        assert client.close_reason == "Internal Server Error (in model/chainlet)."
+        assert client.protocol.close_reason == "Internal Server Error (in model/chainlet)."
 
 
 async def test_the_plan_can_grow_while_serving() -> None:
@@ -176,7 +176,7 @@ async def test_close_closes_with_its_code(code: int) -> None:
     async with serve(faults.Close(code, "why", 512)) as server, opening(server) as client:
         await say(client, "{}", QUIET)
         assert await closed(client) == code
-        assert client.close_reason == "why"
+        assert client.protocol.close_reason == "why"
 
 
 def test_close_cannot_send_1006() -> None:
@@ -229,7 +229,7 @@ async def test_error_can_close_after_itself() -> None:
     async with scripted(fault) as server, opening(server) as client:
         messages = await said(client, "{}", *[QUIET] * 4)
         assert [m["body"]["error_type"] for m in messages] == ["WEBSOCKET_ERROR"]
-        assert client.close_code == 1000
+        assert client.protocol.close_code == 1000
 
 
 async def test_garbage_can_be_binary() -> None:
@@ -353,5 +353,5 @@ async def test_a_handshake_can_get_several_faults() -> None:
     plan = (faults.Duplicate(), faults.NullLanguage(), faults.Close(1012, "", 512 * 15))
     async with scripted(plan) as server, opening(server) as client:
         messages = await said(client, "{}", *UTTERANCE)
-        assert client.close_code == 1012
+        assert client.protocol.close_code == 1012
         assert all(m["language_code"] is None for m in messages)

@@ -42,6 +42,8 @@ PURE = {
     "_listening.py",
     "_memory.py",
     "_metadata.py",
+    "_qwen3.py",
+    "_qwen3_settings.py",
     "_rewriting.py",
     "_whisper.py",
     "_whisper_messages.py",

@@ -83,8 +83,8 @@ async def test_bad_metadata_closes_1011_without_a_word() -> None:
         await client.send('{"language":"en"}')
         with pytest.raises(ConnectionClosed):
             await client.recv()
-        assert client.close_code == 1011
-        assert client.close_reason == "Internal Server Error (in model/chainlet)."
+        assert client.protocol.close_code == 1011
+        assert client.protocol.close_reason == "Internal Server Error (in model/chainlet)."
         await server.until(lambda: not server.connections[0].is_open)
         assert server.connections[0].close_code == 1011
         assert server.connections[0].sent == []
@@ -96,7 +96,7 @@ async def test_the_error_of_a_bad_frame_comes_before_the_close() -> None:
         assert json.loads(await client.recv())["body"]["recoverable"] is False
         with pytest.raises(ConnectionClosed):
             await client.recv()
-        assert client.close_code == 1000
+        assert client.protocol.close_code == 1000
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ async def test_a_test_can_close() -> None:
     async with serve() as server, opening(server) as client:
         connection = await server.wait_for_connection()
         await connection.close(1012, "restart")
-        assert (client.close_code, client.close_reason) == (1012, "restart")
+        assert (client.protocol.close_code, client.protocol.close_reason) == (1012, "restart")
         assert (connection.close_code, connection.close_reason) == (1012, "restart")
 
 
@@ -242,7 +242,7 @@ async def test_a_test_can_reset() -> None:
         connection.reset()
         with pytest.raises(ConnectionClosed):
             await client.recv()
-        assert client.close_code == 1006
+        assert client.protocol.close_code == 1006
         await server.until(lambda: not connection.is_open)
         assert connection.close_code == 1006
 
@@ -343,4 +343,4 @@ async def test_closing_waits_for_nobody() -> None:
     half.close()
     for client in (stalled, quiet):
         await client.wait_closed()
-    assert quiet.close_code == 1001
+    assert quiet.protocol.close_code == 1001

@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 
 from . import _rewriting as rewriting
 from . import faults
-from ._core import Closing, Core
+from ._core import Closing, Core, Message
 from ._hearing import Conduct, Hearing, now_s
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, for no time: closing sends RST in place of FIN
@@ -110,6 +110,10 @@ class Connection:
         self._is_stalled = True
         self._websocket.transport.pause_reading()
 
+    @property
+    def is_stalled(self) -> bool:
+        return self._is_stalled
+
     def mute(self) -> None:
         """Read on and answer pings, but send no message of any kind any more."""
         self._is_muted = True
@@ -136,8 +140,8 @@ class Connection:
     def _ended(self) -> None:
         self.is_open = False
         if self.close_code is None:
-            self.close_code = self._websocket.close_code
-            self.close_reason = self._websocket.close_reason
+            self.close_code = self._websocket.protocol.close_code
+            self.close_reason = self._websocket.protocol.close_reason
         self._conduct.changed(self, "closed")
 
     async def _read(self) -> None:
@@ -156,7 +160,7 @@ class Connection:
         await self._websocket.wait_closed()
 
     def _received(self, frame: str | bytes) -> None:
-        if self._core.metadata is None and self._has(faults.RejectMetadata):
+        if not self._core.is_introduced and self._has(faults.RejectMetadata):
             self._closing = Closing(1011, "Internal Server Error (in model/chainlet).")
             self._to_write.set()
             return
@@ -165,21 +169,24 @@ class Connection:
         if not self._conduct.is_recording:
             self._core.audio.clear()
         self._pump()
-        if self._core.metadata is not None:
+        if self._core.is_introduced:
             self._strike()
 
     def _pump(self) -> None:
         """Take over what the core has to say, and wake whom it concerns."""
         for message in self._core.outgoing():
-            messages = [copy.deepcopy(message)]  # rewriters change them in place
-            for rewriter in self._rewriters:
-                messages = [new for old in messages for new in rewriter(old)]
-            for rewritten in messages:
-                self._post(json.dumps(rewritten, ensure_ascii=False, separators=(",", ":")))
+            self._say(message)
         if self._closing is None:
             self._closing = self._core.closing
         self._to_write.set()
         self._hearing.wake()
+
+    def _say(self, message: Message) -> None:
+        messages = [copy.deepcopy(message)]  # rewriters change them in place
+        for rewriter in self._rewriters:
+            messages = [new for old in messages for new in rewriter(old)]
+        for rewritten in messages:
+            self._post(json.dumps(rewritten, ensure_ascii=False, separators=(",", ":")))
 
     def _post(self, payload: str | bytes) -> None:
         due_s = asyncio.get_running_loop().time() + self._conduct.delay_s
@@ -235,7 +242,12 @@ class Connection:
         elif isinstance(fault, faults.Close):
             self._closing = Closing(fault.code, fault.reason)
         elif isinstance(fault, faults.Error):
-            self._post(_error_frame(fault))
+            recoverable = fault.recoverable
+            self._say(
+                self._core.error(
+                    fault.error_type, fault.message, recoverable=recoverable, now_s=now_s()
+                )
+            )
             if fault.then_close is not None:
                 self._closing = Closing(fault.then_close)
         self._to_write.set()
@@ -243,18 +255,6 @@ class Connection:
 
 _STRIKES = (faults.After, faults.Close, faults.Error, faults.Garbage)
 _Strike = faults.After | faults.Close | faults.Error | faults.Garbage
-
-
-def _error_frame(fault: faults.Error) -> str:
-    body = {
-        "error_type": fault.error_type,
-        "message": fault.message,
-        "stream_id": "00000000-0000-4000-8000-000000000000",
-        "recoverable": fault.recoverable,
-        "timestamp": now_s(),
-    }
-    frame = {"type": "error", "trace_id": None, "timestamp": None, "body": body}
-    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
 
 
 def _is_end_of_audio(frame: str | bytes) -> bool:

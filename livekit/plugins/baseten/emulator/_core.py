@@ -87,7 +87,8 @@ class Core(Protocol):
     """One connection, server side.
 
     Attributes:
-        metadata: What the client sent first, `None` until then.
+        metadata: What the client sent first, `None` until then, or where it sends none.
+        is_introduced: Whether the session has begun, with metadata or, where it may, without.
         audio: Every sample that was accepted, as it came.
         received_samples: How many those are.
         closing: How the server ends this, once it wants to. Nothing is received after that.
@@ -95,6 +96,9 @@ class Core(Protocol):
 
     @property
     def metadata(self) -> dict[str, Any] | None: ...
+
+    @property
+    def is_introduced(self) -> bool: ...
 
     @property
     def audio(self) -> bytearray: ...
@@ -124,6 +128,9 @@ class Core(Protocol):
     ) -> None: ...
 
     def failed(self, job: Job, why: str, now_s: float) -> None: ...
+
+    def error(self, kind: str, text: str, *, recoverable: bool, now_s: float) -> Message:
+        """An error in the words of this dialect."""
 
     def outgoing(self) -> list[Message]:
         """What there is to send. Every message is handed out once."""

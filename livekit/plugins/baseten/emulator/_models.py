@@ -6,6 +6,7 @@ import uuid
 from typing import Literal
 
 from ._core import Core
+from ._qwen3 import Qwen3
 from ._voice import VoiceDetectorFactory
 from ._whisper import Whisper
 
@@ -22,6 +23,8 @@ def core_of(
     finishes: bool = True,
 ) -> Core:
     """A core for one connection. An aligner comes with Whisper, and on request with Qwen3-ASR."""
+    if model == "qwen3-asr":
+        return Qwen3(detector=voice_detector, aligner=bool(aligner), finishes=finishes)
     return Whisper(
         detector=voice_detector,
         stream_id=str(uuid.uuid4()),

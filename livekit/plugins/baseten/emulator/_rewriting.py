@@ -66,6 +66,15 @@ def old_shape(message: Message) -> list[Message]:
     ]
 
 
+def error_in(place: str, message: Message) -> list[Message]:
+    if message.get("type") != "error":
+        return [message]
+    body = message.get("body") or {}
+    text = message.get("error") or body.get("message") or body.get("error")
+    outer, _, inner = place.partition(".")
+    return [{"type": "error", outer: {inner: text} if inner else text}]
+
+
 class EmptyFinalAfter:
     def __init__(self, number: int) -> None:
         self._number = number

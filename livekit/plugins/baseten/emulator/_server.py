@@ -139,6 +139,9 @@ class Server:
     async def _close(self, listener: ws.Server) -> None:
         self._is_closing = True
         self.wake()
+        for connection in self.connections:
+            if connection.is_open and connection.is_stalled:
+                connection.reset()  # it would not hear its client answer a close frame
         listener.close()
         try:
             await asyncio.wait_for(listener.wait_closed(), CLOSING_GRACE_S)

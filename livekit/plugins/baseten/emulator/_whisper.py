@@ -134,6 +134,10 @@ class Whisper:
     # What comes out.
 
     @property
+    def is_introduced(self) -> bool:
+        return self.metadata is not None
+
+    @property
     def audio(self) -> bytearray:
         return self._listening.audio
 
@@ -144,6 +148,11 @@ class Whisper:
     def outgoing(self) -> list[Message]:
         outgoing, self._outgoing = self._outgoing, []
         return outgoing
+
+    def error(self, kind: str, text: str, *, recoverable: bool, now_s: float) -> Message:
+        return messages.error(
+            kind, text, recoverable=recoverable, stream_id=self.stream_id, now_s=now_s
+        )
 
     def next_job(self, *, latest_only: bool = False) -> Job | None:
         return self._listening.jobs.next(latest_only=latest_only)
@@ -257,11 +266,7 @@ class Whisper:
     # Endings.
 
     def _error(self, kind: str, text: str, *, recoverable: bool) -> None:
-        self._outgoing.append(
-            messages.error(
-                kind, text, recoverable=recoverable, stream_id=self.stream_id, now_s=self._now_s
-            )
-        )
+        self._outgoing.append(self.error(kind, text, recoverable=recoverable, now_s=self._now_s))
 
     def _close(self, closing: Closing) -> None:
         self.closing = closing

@@ -11,9 +11,10 @@ does not depend on how fast the machine is.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from . import _rewriting as rewriting
 from ._rewriting import Rewriting
@@ -210,6 +211,16 @@ class OldShape(Fault, Rewriting):
 
     def rewriter(self) -> rewriting.Rewriter:
         return rewriting.old_shape
+
+
+@dataclass(frozen=True)
+class ErrorShape(Fault, Rewriting):
+    """Errors say what is wrong in one of the four places where dialects have it."""
+
+    place: Literal["message", "error", "body.message", "body.error"]
+
+    def rewriter(self) -> rewriting.Rewriter:
+        return functools.partial(rewriting.error_in, self.place)
 
 
 @dataclass(frozen=True)
