@@ -269,7 +269,9 @@ class Recognition:
         length = self._final_end - (begun if start is None else start) if audio is None else audio
         assert self._session is not None
         is_forced = length >= self._session.dialect.forced_samples and not final.is_flush
-        self._utterance.finalized(hypothesis, goes_on=is_forced)
+        if hypothesis.text or self._journal.start > self._utterance.start:
+            self._utterance.finalized(hypothesis, goes_on=is_forced)
+        # else: noise before the utterance under way, ended by itself when the audio was sent again
         self._events += self._utterance.events()
         if self._flushes.finalized(self._journal.start):
             if hypothesis.text:

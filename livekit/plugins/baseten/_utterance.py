@@ -52,6 +52,7 @@ class Utterance:
         self._shown: Hypothesis | None = None
         self._preflighted = ""
         self._end = 0
+        self.start = 0  # of the last one, in stream samples
         self.phase = Phase.QUIET
         self.number = 0
 
@@ -114,7 +115,7 @@ class Utterance:
     def _speak(self, hypothesis: Hypothesis) -> None:
         if self.phase is Phase.QUIET:
             self.number += 1
-            self._end = hypothesis.start
+            self.start = self._end = hypothesis.start
             self._preflighted = ""
             self._events.append(SpeechStarted(self.number, hypothesis.start))
         self.phase = Phase.SPEAKING
