@@ -48,7 +48,11 @@ def test_serve_says_how_to_use_it_and_what_happens_and_stops_on_ctrl_c(tmp_path:
             client.send('{"type":"health_check"}')
             assert json.loads(client.recv())["body"] == {"healthy": True}
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        # Not communicate(): it would not see what the readline before it has read ahead.
+        out, err = process.stdout.read(), process.stderr.read()
+        process.wait(timeout=30)
     assert process.returncode == 0
     assert err == ""
     assert f'baseten.STT(model_endpoint="{url}", api_key="any")' in out
