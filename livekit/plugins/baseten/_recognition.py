@@ -1,15 +1,14 @@
 """One stream of audio, recognized over any number of connections. No I/O, no clock, no async.
 
-What outlives a connection lives here: audio that has no final yet, the time axis, the utterance
-under way, flushes without an answer, what was used. A lost connection is not an event: the next
-session reads the journal again, and the user sees one transcript on one time axis.
-
-Results become hypotheses in `_hypotheses`; the utterance's own rules are in `_utterance`.
+What outlives a connection lives here: audio that has no final yet (`_ledger`), the utterance under
+way (`_utterance`), flushes without an answer (`_flushes`). A lost connection is not an event: the
+next session reads the journal again, and the user sees one transcript on one time axis. What dies
+with a connection is in its `Session` and, as far as results go, in `_Progress`.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ._errors import BasetenError, DrainTimedOut, MetadataRefused, SessionLost
 from ._events import (
@@ -23,13 +22,11 @@ from ._events import (
 )
 from ._flushes import Flush, Flushes
 from ._hypotheses import Reader, samples
+from ._ledger import Ledger
 from ._session import ENDED, Patience, Session, State
-from ._timeline import SAMPLE_RATE_HZ, Journal, WallClock
+from ._timeline import SAMPLE_RATE_HZ, WallClock
 from ._utterance import Phase, Utterance
 from ._wire import Alive, Dialect, Failure, Transcript
-
-# LiveKit's metrics are fed this often.
-_USAGE_EVERY_SAMPLES = 5 * SAMPLE_RATE_HZ
 
 # An utterance for which nothing comes any more, although the server is there, is over. Partials
 # come every half second; after a forced final the first one says whether speech goes on.
@@ -38,12 +35,32 @@ _UTTERANCE_SILENCE_S = {Phase.SPEAKING: 8.0, Phase.CONTINUING: 3.0}
 # Microphones that are on send all the time, silence too.
 _MUTED_AFTER_S = 2.0
 
-# Audio older than a whole buffer of the server's has been transcribed or thrown away by it; this
-# much more for a transcription to be late.
-_SETTLING_SAMPLES = 5 * SAMPLE_RATE_HZ
 
-# Root mean square below which nobody speaks: about -50 dBFS.
-_SILENCE_RMS = 100.0
+@dataclass
+class _Progress:
+    """How far one session has come with the stream.
+
+    Attributes:
+        last_result_s: When the last result came, or the session began.
+        last_sent_s: When audio went out last.
+        final_end: Where its last final ended, in connection samples.
+        final_number: The server's number of that final.
+        result_failed: The server said that a transcription came to nothing.
+        muted_at: Stream position at which the user fell silent, and was taken for muted.
+        fault: Why it is given up although the connection lives.
+        is_over: Its end has been seen to.
+        is_concluded: All that was to come has come.
+    """
+
+    last_result_s: float
+    last_sent_s: float
+    final_end: int = 0
+    final_number: int = 0
+    result_failed: bool = False
+    muted_at: int = -1
+    fault: BasetenError | None = None
+    is_over: bool = False
+    is_concluded: bool = False
 
 
 class Recognition:
@@ -67,63 +84,42 @@ class Recognition:
     ) -> None:
         self._dialect = dialect
         self._patience = patience
-        self._replay_s = replay_s
-        self._journal = Journal()
+        self._drop_hallucinations = drop_hallucinations
+        self._ledger = Ledger(keep_s=replay_s)
         self._reader = Reader(dialect.language)
         self._utterance = Utterance(preflight=preflight)
-        self._drop_hallucinations = drop_hallucinations
         self._flushes = Flushes()
         self._answered_to = 0  # stream position of the last answer to a flush
         self._events: list[Event] = []
         self._input_ended = False
-        self._sent = 0  # stream samples sent at least once
-        self._used = 0
         self._reported: set[str] = set()
         self._refusals = 0
         self._recovered_at = -1
-        self._muted_at = -1
-        self.wall = WallClock()
-        self.lost_samples = 0
-        # Of the session under way:
         self._session: Session | None = None
-        self._fault: BasetenError | None = None
-        self._final_end = 0  # where its last final ended, in connection samples
-        self._final_number = 0
-        self._result_failed = False
-        self._is_settled = False  # its end has been seen to
-        self._is_concluded = False
-        self._last_result_s = 0.0
-        self._last_sent_s = 0.0
+        self._progress = _Progress(0.0, 0.0)
 
     # What just happened
 
     def push(self, pcm: bytes, stop: int, now_wall_s: float) -> None:
-        """More audio was pushed.
-
-        Args:
-            pcm: 16 kHz mono 16-bit.
-            stop: Stream sample up to which audio was pushed: a resampler may hold some back.
-            now_wall_s: Epoch seconds.
-        """
-        self._journal.push(pcm)
-        self.wall.pushed(stop, now_wall_s)
-        excess = self._journal.stop - self._journal.start - round(self._replay_s * SAMPLE_RATE_HZ)
-        if excess > 0:
-            self._trim(excess, now_wall_s)
+        """More audio was pushed; see `Ledger.pushed`."""
+        cursor = self._session.cursor if self._session is not None and self._is_streaming else None
+        lost = self._ledger.pushed(pcm, stop, now_wall_s, cursor=cursor)
+        if lost:
+            self._events.append(AudioLost(lost))
 
     def flush(self) -> None:
         """What was said so far is wanted now."""
         if self._is_answered:
             self._answer_empty()
             return
-        flush = self._flushes.asked(self._journal.stop)
-        if self._session is not None and self._session.state is State.STREAMING:
+        flush = self._flushes.asked(self._ledger.journal.stop)
+        if self._session is not None and self._is_streaming:
             self._session.flush(flush)
 
     def end_input(self) -> None:
         self._input_ended = True
-        if self._session is not None and self._session.state is State.STREAMING:
-            self._session.finish(self._journal.stop)
+        if self._session is not None and self._is_streaming:
+            self._session.finish(self._ledger.journal.stop)
 
     def use(self, dialect: Dialect) -> None:
         """Sessions made from now on talk like this."""
@@ -139,49 +135,47 @@ class Recognition:
         What the one before it still had to say is not missed: its audio is sent again.
         """
         self._session = session
-        self._fault = None
-        self._final_end = self._final_number = 0
-        self._result_failed = self._is_settled = False
-        self._last_result_s = self._last_sent_s = now
-        self._muted_at = -1
+        self._progress = _Progress(now, now)
         self._reader.attached(session)
-        session.attach(self._journal, self._flushes.waiting, now)
+        session.attach(self._ledger.journal, self._flushes.waiting, now)
         if self._input_ended:
-            session.finish(self._journal.stop)
+            session.finish(self._ledger.journal.stop)
 
     def advance(self, now: float) -> None:
         """The session has received something, or has ended: take it in."""
         session = self._session
-        if session is None or self._fault is not None:
+        if session is None or self._progress.fault is not None:
             return
         for frame in session.received_frames():
             if isinstance(frame, Transcript):
-                self._last_result_s = now
-                self._transcribed(frame)
+                self._progress.last_result_s = now
+                self._transcribed(session, frame)
                 self._flushes.settle(now, self._is_silent)
             elif isinstance(frame, Alive):
                 self._flushes.heard(frame.trace_id, now)
                 self._flushes.settle(now, self._is_silent)
             elif isinstance(frame, Failure) and frame.recoverable:
-                self._result_failed |= frame.is_lost_result
+                self._progress.result_failed |= frame.is_lost_result
                 self._events.append(ServerWarned(frame.error_type, frame.message))
-            if self._fault is not None:
+            if self._progress.fault is not None:
                 return
         self._answer_overdue(now)
         self._note_state_of(session)
 
     def expired(self, now: float) -> None:
         """Time has passed: see to whatever was due by ``now``."""
-        if self._session is not None:
-            self._session.expired(now)
+        session = self._session
+        if session is None:
+            return
+        session.expired(now)
         self._answer_overdue(now)
         due = self._mute_deadline()
         if due is not None and now >= due:
-            self._end_muted()
+            self._end_muted(session)
         due = self._utterance_deadline()
         if due is not None and now >= due:
-            self._last_result_s = now
-            self._despair()
+            self._progress.last_result_s = now
+            self._despair(session)
 
     def give_up(self) -> None:
         """No session will come any more: what was shown is all there will be."""
@@ -189,19 +183,22 @@ class Recognition:
         self._events += self._utterance.events()
         if self._flushes.abandoned():
             self._answer_empty()
-        self._account(everything=True)
+        if used := self._ledger.unreported():
+            self._events.append(Used(used))
 
     # What to do about it
 
     def outgoing(self, now: float, limit: int) -> list[str | bytes]:
         """The next frames for the session's socket, about ``limit`` of them."""
-        if self._session is None:
+        session = self._session
+        if session is None:
             return []
-        out = self._session.outgoing(now, limit)
-        if self._session.cursor > self._sent:
-            self._sent = self._session.cursor
-            self._last_sent_s = now
-            self._account()
+        before = session.cursor
+        out = session.outgoing(now, limit)
+        if session.cursor > before:
+            self._progress.last_sent_s = now
+            if used := self._ledger.sent_up_to(session.cursor):
+                self._events.append(Used(used))
         return out
 
     def events(self) -> list[Event]:
@@ -225,21 +222,31 @@ class Recognition:
         return self._session
 
     @property
+    def wall(self) -> WallClock:
+        """When each stream sample was pushed."""
+        return self._ledger.wall
+
+    @property
+    def lost_samples(self) -> int:
+        """Audio dropped that no server has heard, so far."""
+        return self._ledger.lost_samples
+
+    @property
     def error(self) -> BasetenError | None:
         """Why the session under way is over, if it is and its work is not done."""
-        if self._is_concluded or self._session is None:
+        if self._progress.is_concluded or self._session is None:
             return None
-        return self._fault or self._session.error
+        return self._progress.fault or self._session.error
 
     @property
     def is_done(self) -> bool:
         """The input has ended and everything has been said about it."""
-        return self._is_concluded
+        return self._progress.is_concluded
 
     @property
     def has_nothing_left(self) -> bool:
         """The input has ended, and all of it has a final."""
-        return self._input_ended and self._journal.start == self._journal.stop
+        return self._input_ended and self._ledger.is_settled
 
     @property
     def is_pausing(self) -> bool:
@@ -248,73 +255,71 @@ class Recognition:
 
     # Results
 
-    def _transcribed(self, transcript: Transcript) -> None:
+    def _transcribed(self, session: Session, transcript: Transcript) -> None:
         end = samples(transcript.end_s)
-        if end is not None and end <= self._final_end:
+        if end is not None and end <= self._progress.final_end:
             return  # said already; or an old partial, sent again in place of a doubtful one
         if not transcript.is_final:
             hypothesis = self._reader.partial(transcript)
             if hypothesis.text:
                 self._utterance.guessed(hypothesis)
-        elif not self._is_lost_before(transcript):
-            self._finalized(transcript)
+        elif not self._is_missing_before(transcript):
+            self._finalized(session, transcript)
         self._events += self._utterance.events()
 
-    def _finalized(self, final: Transcript) -> None:
+    def _finalized(self, session: Session, final: Transcript) -> None:
         hypothesis = self._examined(self._reader.final(final))
-        begun, self._final_end = self._final_end, self._reader.end_of(final, self._final_end)
-        self._final_number = final.number or self._final_number
-        self._commit(final)
-        start, audio = samples(final.start_s), samples(final.audio_s)
-        length = self._final_end - (begun if start is None else start) if audio is None else audio
-        assert self._session is not None
-        is_forced = length >= self._session.dialect.forced_samples and not final.is_flush
-        if hypothesis.text or self._journal.start > self._utterance.start:
+        is_forced = self._is_forced(session, final)
+        settled = self._settled_by(session, final)
+        self._ledger.finalized(settled)
+        if hypothesis.text or settled > self._utterance.start:
             self._utterance.finalized(hypothesis, goes_on=is_forced)
         # else: noise before the utterance under way, ended by itself when the audio was sent again
         self._events += self._utterance.events()
-        if self._flushes.finalized(self._journal.start):
+        if self._flushes.finalized(settled):
             if hypothesis.text:
-                self._answered_to = self._journal.start
+                self._answered_to = settled
             else:
                 self._answer_empty()
 
     def _examined(self, said: Hypothesis) -> Hypothesis:
         """A final, checked against the audio that it claims to be."""
-        if said.text and self._journal.loudness(said.start, said.end) < _SILENCE_RMS:
+        if said.text and self._ledger.is_silent(said.start, said.end):
             said = replace(said, is_unspoken=True)
         if self._drop_hallucinations and (said.is_suspect or said.is_unspoken):
             self._events.append(HallucinationDropped(said))
             return replace(said, text="", words=())
         return said
 
-    def _commit(self, final: Transcript) -> None:
-        """The final accounts for everything up to its end: that will not be sent again."""
-        session = self._session
-        assert session is not None
-        until = session.clock.to_stream(self._final_end)
+    def _is_forced(self, session: Session, final: Transcript) -> bool:
+        """The server cut the utterance off because it went on too long."""
+        length = samples(final.audio_s)
+        if length is None:
+            start = samples(final.start_s)
+            begun = self._progress.final_end if start is None else start
+            length = self._reader.end_of(final, self._progress.final_end) - begun
+        return length >= session.dialect.forced_samples and not final.is_flush
+
+    def _settled_by(self, session: Session, final: Transcript) -> int:
+        """The stream position up to which ``final`` accounts for the audio, whatever it says."""
+        end = self._reader.end_of(final, self._progress.final_end)
+        self._progress.final_end = end
+        self._progress.final_number = final.number or self._progress.final_number
+        until = session.clock.to_stream(end)
+        session.clock.forget(end)
         if final.is_flush:
             # It answers the oldest flush, and with it for everything that came before that.
             until = max(until, self._flushes.answered() or 0)
-        self.wall.forget(self._journal.start)  # not further: events about this final will ask
-        self._journal.forget(min(until, session.cursor))
-        session.clock.forget(self._final_end)
+        return max(self._ledger.journal.start, min(until, session.cursor))
 
-    def _is_lost_before(self, final: Transcript) -> bool:
+    def _is_missing_before(self, final: Transcript) -> bool:
         """A final is missing before this one, and will be asked for again with this one."""
-        failed, self._result_failed = self._result_failed, False
-        skipped = final.number is not None and final.number > self._final_number + 1
+        progress = self._progress
+        failed, progress.result_failed = progress.result_failed, False
+        skipped = final.number is not None and final.number > progress.final_number + 1
         return failed and skipped and self._recover("a transcription failed at the server")
 
-    def _recover(self, reason: str) -> bool:
-        """Have the audio since the last final transcribed again; once for each place in it."""
-        if self._recovered_at == self._journal.start:
-            return False
-        self._recovered_at = self._journal.start
-        self._fault = SessionLost(1006, f"{reason}; its audio is sent again")
-        if self._session is not None:
-            self._session.failed(self._fault)
-        return True
+    # Sessions that end, and those that should
 
     def _note_state_of(self, session: Session) -> None:
         """What became of the session, as far as the stream is concerned."""
@@ -323,77 +328,94 @@ class Recognition:
             self._events.append(MessageSkipped(reason))
         if session.is_proven:
             self._refusals = 0
-        if session.state not in ENDED or self._is_settled:
+        if session.state not in ENDED or self._progress.is_over:
             return
-        self._is_settled = True
+        self._progress.is_over = True
         if isinstance(session.error, MetadataRefused):
             # A server that fails while it starts looks the same: once may be chance.
             self._refusals += 1
             session.error.permanent = self._refusals > 1
         if self._has_said_all(session):
-            self._is_concluded = True
+            self._progress.is_concluded = True
             self.give_up()
 
     def _has_said_all(self, session: Session) -> bool:
         """The end came, and with it all that was still to come; or asking again is no use."""
-        timed_out = isinstance(session.error, DrainTimedOut)
-        if session.state is not State.CLOSED and not timed_out:
-            return False
-        if timed_out and not session.is_proven:
-            return False  # nobody is there: that is an error
-        is_missing = self._result_failed or self._utterance.is_owed_a_final
+        is_missing = self._progress.result_failed or self._utterance.is_owed_a_final
         if isinstance(session.error, DrainTimedOut):
+            if not session.is_proven:
+                return False  # nobody is there: that is an error
             is_missing = is_missing or not session.error.acknowledged
+        elif session.state is not State.CLOSED:
+            return False
         return not (is_missing and self._recover("the last result is missing"))
 
+    def _recover(self, reason: str) -> bool:
+        """Have the audio since the last final transcribed again; once for each place in it."""
+        if self._recovered_at == self._ledger.journal.start:
+            return False
+        self._recovered_at = self._ledger.journal.start
+        self._give_up_session(f"{reason}; its audio is sent again")
+        return True
+
+    def _give_up_session(self, reason: str) -> None:
+        self._progress.fault = SessionLost(1006, reason)
+        if self._session is not None:
+            self._session.failed(self._progress.fault)
+
+    @property
+    def _is_streaming(self) -> bool:
+        return self._session is not None and self._session.state is State.STREAMING
+
     def _utterance_deadline(self) -> float | None:
+        """When an utterance without results is no longer one."""
         session = self._session
-        if session is None or session.state is not State.STREAMING or not self._utterance.is_open:
+        if session is None or not self._is_streaming or not self._utterance.is_open:
             return None
         wait_s = _UTTERANCE_SILENCE_S[self._utterance.phase]
         if not session.dialect.sends_partials:
             wait_s += session.dialect.forced_samples / SAMPLE_RATE_HZ
-        return self._last_result_s + wait_s
+        return self._progress.last_result_s + wait_s
 
-    def _despair(self) -> None:
+    def _despair(self, session: Session) -> None:
         """The server lives and sends nothing of the utterance under way."""
         owed = self._utterance.is_owed_a_final
         if owed and self._recover("the model owes a result and sends none"):
             return
         promoted = self._utterance.abandoned()
         self._events += self._utterance.events()
-        if promoted is not None and self._session is not None:
+        if promoted is not None:
             # Said, then: a final that comes after all must not say it again.
-            self._journal.forget(min(promoted.end, self._session.cursor))
-            self._fault = SessionLost(1006, "the model sends no results")
-            self._session.failed(self._fault)
+            self._ledger.finalized(min(promoted.end, session.cursor))
+            self._give_up_session("the model sends no results")
 
     def _mute_deadline(self) -> float | None:
         """When the user, who spoke, has sent no audio for so long that he must be muted."""
-        session = self._session
-        if session is None or session.state is not State.STREAMING or not self._utterance.is_open:
+        session, stop = self._session, self._ledger.journal.stop
+        if session is None or not self._is_streaming or not self._utterance.is_open:
             return None
-        is_caught_up = self._journal.stop - session.cursor < session.dialect.chunk_samples
-        if not is_caught_up or self._muted_at == self._journal.stop:
+        is_caught_up = stop - session.cursor < session.dialect.chunk_samples
+        if not is_caught_up or self._progress.muted_at == stop:
             return None
-        return self._last_sent_s + _MUTED_AFTER_S
+        return self._progress.last_sent_s + _MUTED_AFTER_S
 
-    def _end_muted(self) -> None:
+    def _end_muted(self, session: Session) -> None:
         """The server waits for the silence after the last word: give it some."""
-        self._muted_at = self._journal.stop
-        if self._session is not None and not self._flushes:
-            self._session.flush(Flush(0, self._journal.stop))
+        self._progress.muted_at = self._ledger.journal.stop
+        if not self._flushes:
+            session.flush(Flush(0, self._ledger.journal.stop))
 
     # Flushes
 
     @property
     def _is_answered(self) -> bool:
         """Everything pushed has had its answer."""
-        nothing_new = self._journal.stop <= max(self._answered_to, self._journal.start)
+        journal = self._ledger.journal
+        nothing_new = journal.stop <= max(self._answered_to, journal.start)
         return nothing_new and not self._utterance.is_open and not self._flushes
 
     def _answer_empty(self) -> None:
-        self._answered_to = self._journal.stop
+        self._answered_to = self._ledger.journal.stop
         self._utterance.answered_empty()
         self._events += self._utterance.events()
 
@@ -408,29 +430,4 @@ class Recognition:
 
     def _is_silent(self, until: int) -> bool:
         """Nothing like speech since the last final, up to stream sample ``until``."""
-        return self._journal.loudness(self._journal.start, until) < _SILENCE_RMS
-
-    # The journal and the account
-
-    def _trim(self, excess: int, now_wall_s: float) -> None:
-        """Keep the journal to what a new connection could still need.
-
-        Audio that came faster than speech is not old, and what a live server may owe is kept.
-        """
-        journal, session = self._journal, self._session
-        cut = min(journal.start + excess, self.wall.position_at(now_wall_s - self._replay_s))
-        settled = self._sent - self._dialect.forced_samples - _SETTLING_SAMPLES
-        if session is not None and session.state is State.STREAMING:
-            cut = min(cut, settled, session.cursor)
-        lost = cut - max(journal.start, settled)
-        if journal.forget(cut):
-            self.wall.forget(cut)
-        if lost > 0:
-            self.lost_samples += lost
-            self._events.append(AudioLost(lost))
-
-    def _account(self, *, everything: bool = False) -> None:
-        used = self._sent - self._used
-        if used >= _USAGE_EVERY_SAMPLES or (everything and used):
-            self._used = self._sent
-            self._events.append(Used(used))
+        return self._ledger.is_silent(self._ledger.journal.start, until)

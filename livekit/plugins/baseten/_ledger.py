@@ -1,0 +1,90 @@
+"""The user's audio: when it was pushed, what must be kept of it, what was sent."""
+
+from __future__ import annotations
+
+from ._timeline import SAMPLE_RATE_HZ, Journal, WallClock
+
+# LiveKit's metrics are fed this often.
+_USAGE_EVERY_SAMPLES = 5 * SAMPLE_RATE_HZ
+
+# A server's buffer is 30 s at most: older audio has been transcribed or thrown away by it. This
+# much more for a transcription to be late.
+_SETTLED_AFTER_SAMPLES = (30 + 5) * SAMPLE_RATE_HZ
+
+# Root mean square below which nobody speaks: about -50 dBFS.
+_SILENCE_RMS = 100.0
+
+
+class Ledger:
+    """Lives as long as the stream. Positions are stream samples.
+
+    Args:
+        keep_s: Seconds of audio kept at most for the next connection while there is none.
+    """
+
+    def __init__(self, *, keep_s: float) -> None:
+        self._keep_s = keep_s
+        self._used = 0
+        self.journal = Journal()
+        self.wall = WallClock()
+        self.sent = 0  # at least once, up to here
+        self.lost_samples = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """All that was pushed has a final."""
+        return self.journal.start == self.journal.stop
+
+    def pushed(self, pcm: bytes, stop: int, now_wall_s: float, *, cursor: int | None) -> int:
+        """More audio came.
+
+        Args:
+            pcm: 16 kHz mono 16-bit.
+            stop: Up to where audio was pushed; a resampler may hold some of it back.
+            now_wall_s: Epoch seconds.
+            cursor: Where a live connection's sending stands; None while there is none.
+
+        Returns:
+            How many samples were lost by it: dropped, and heard by no server.
+        """
+        self.journal.push(pcm)
+        self.wall.pushed(stop, now_wall_s)
+        held = self.journal.stop - self.journal.start
+        excess = held - round(self._keep_s * SAMPLE_RATE_HZ)
+        return self._trim(excess, now_wall_s, cursor) if excess > 0 else 0
+
+    def finalized(self, until: int) -> None:
+        """A final accounts for everything up to ``until``: it will not be sent again."""
+        self.wall.forget(self.journal.start)  # not further: events about this final will ask
+        self.journal.forget(until)
+
+    def sent_up_to(self, cursor: int) -> int:
+        """A connection's sending stands at ``cursor``; returns the samples to report as used."""
+        self.sent = max(self.sent, cursor)
+        return self.unreported() if self.sent - self._used >= _USAGE_EVERY_SAMPLES else 0
+
+    def unreported(self) -> int:
+        """The samples sent since the last report of usage; they are reported by this."""
+        used, self._used = self.sent - self._used, self.sent
+        return used
+
+    def is_silent(self, start: int, stop: int) -> bool:
+        """Nothing that could be speech between two positions that are kept."""
+        return self.journal.loudness(start, stop) < _SILENCE_RMS
+
+    def _trim(self, excess: int, now_wall_s: float, cursor: int | None) -> int:
+        """Keep the journal to what a new connection could still need.
+
+        Audio that came faster than speech is not old, and what a live server may owe is kept.
+        """
+        start = self.journal.start
+        cut = min(start + excess, self.wall.position_at(now_wall_s - self._keep_s))
+        settled = self.sent - _SETTLED_AFTER_SAMPLES
+        if cursor is not None:
+            cut = min(cut, settled, cursor)
+        if not self.journal.forget(cut):
+            return 0
+        self.wall.forget(cut)
+        lost = max(0, cut - max(start, settled))
+        self.lost_samples += lost
+        return lost
