@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
 import os
 import uuid
@@ -181,7 +182,7 @@ class STT(stt.STT):
             prompt=prompt,
             keyterms=tuple(keyterms or ()),
             enable_diarization=enable_diarization,
-            extra_metadata=dict(extra_metadata or {}),
+            extra_metadata=copy.deepcopy(dict(extra_metadata or {})),
         )
         self._session_keyterms: tuple[str, ...] = ()
         self._preflight = preflight
@@ -330,7 +331,9 @@ class STT(stt.STT):
             no_repeat_ngram_size=no_repeat_ngram_size,
             enable_diarization=enable_diarization,
             diarization_granularity=diarization_granularity,
-            extra_metadata=dict(extra_metadata) if is_given(extra_metadata) else NOT_GIVEN,
+            extra_metadata=copy.deepcopy(dict(extra_metadata))
+            if is_given(extra_metadata)
+            else NOT_GIVEN,
         )
         options = self._options.updated(**changes)
         dialect_for(options)

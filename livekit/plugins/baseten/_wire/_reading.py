@@ -70,11 +70,14 @@ def transcript(raw: dict[str, Any]) -> Transcript:
     if is_diarized and end_s is not None:
         # In sentence mode a segment ends where its last word starts.
         end_s = max([end_s, *(w.end_s for w in words if w.end_s is not None)])
+    start_s = min(starts, default=None)
+    if start_s is not None and end_s is not None and start_s > end_s:
+        start_s = None
     return Transcript(
         text=text,
         is_final=_is_final(raw),
         words=words,
-        start_s=min(starts, default=None),
+        start_s=start_s,
         end_s=end_s,
         audio_s=_seconds(raw.get("audio_length_sec")),
         number=_number(raw.get("transcription_num")),
