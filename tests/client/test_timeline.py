@@ -1,0 +1,286 @@
+"""The audio clock, each map against a model so simple that it cannot be wrong."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from livekit.plugins.baseten._timeline import (
+    SAMPLE_RATE_HZ,
+    ConnectionClock,
+    Journal,
+    WallClock,
+)
+
+EPOCH_S = 1_700_000_000.0
+
+# The journal
+
+
+def pcm(samples: range) -> bytes:
+    return np.arange(samples.start, samples.stop).astype("<i2").tobytes()
+
+
+@given(
+    st.lists(
+        st.tuples(st.just("push"), st.integers(0, 40))
+        | st.tuples(st.just("forget"), st.integers(-5, 200)),
+        max_size=30,
+    ),
+    st.data(),
+)
+def test_a_journal_is_a_list_whose_front_falls_off(
+    steps: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    journal = Journal()
+    start = stop = 0
+    for step, number in steps:
+        if step == "push":
+            journal.push(pcm(range(stop, stop + number)))
+            stop += number
+        else:
+            gone = max(0, min(number, stop) - start)
+            assert journal.forget(number) == gone
+            start += gone
+        assert (journal.start, journal.stop) == (start, stop)
+    first = data.draw(st.integers(start, stop))
+    last = data.draw(st.integers(first, stop))
+    assert journal.read(first, last) == pcm(range(first, last))
+
+
+def test_what_was_read_stays_when_the_journal_forgets() -> None:
+    journal = Journal()
+    journal.push(pcm(range(100)))
+    read = journal.read(0, 100)
+    journal.forget(50)
+    journal.push(memoryview(pcm(range(100, 150))))
+    assert read == pcm(range(100))
+    assert journal.read(50, 150) == pcm(range(50, 150))
+
+
+def test_loudness_is_that_of_the_loudest_32_ms() -> None:
+    journal = Journal()
+    journal.push(bytes(2 * 5000))
+    assert journal.loudness(0, 5000) == 0
+    journal.push(np.full(512, 1000, "<i2").tobytes())
+    journal.push(bytes(2 * 5000))
+    assert 500 < journal.loudness(0, journal.stop) <= 1000
+    assert journal.loudness(0, 4000) == 0
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 0), (5, 5), (7, 3), (-10, 0), (90, 400)])
+def test_loudness_of_nothing_is_nothing(start: int, stop: int) -> None:
+    journal = Journal()
+    journal.push(bytes(2 * 100))
+    assert journal.loudness(start, stop) == 0
+
+
+@pytest.mark.parametrize("value", [-32768, 32767, -5])
+def test_a_few_samples_have_a_loudness_too(value: int) -> None:
+    journal = Journal()
+    journal.push(np.full(3, value, "<i2").tobytes())
+    assert journal.loudness(0, 3) == pytest.approx(abs(value))
+
+
+# Connection time
+
+stretches = st.lists(st.tuples(st.booleans(), st.integers(0, 25)), max_size=25)
+
+
+def sent(clock: ConnectionClock, plan: list[tuple[bool, int]], origin: int) -> list[int]:
+    """The stream position at each connection sample, and at the end."""
+    positions, at = [], origin
+    for is_audio, samples in plan:
+        (clock.audio if is_audio else clock.silence)(samples)
+        for _ in range(samples):
+            positions.append(at)
+            at += is_audio
+    return [*positions, at]
+
+
+@given(stretches, st.integers(0, 1000))
+def test_each_connection_sample_has_its_place_in_the_stream(
+    plan: list[tuple[bool, int]], origin: int
+) -> None:
+    clock = ConnectionClock(origin)
+    expected = sent(clock, plan, origin)
+    assert clock.sent == len(expected) - 1
+    assert [clock.to_stream(n) for n in range(len(expected))] == expected
+
+
+@given(stretches, stretches, st.integers(0, 1000), st.data())
+def test_forgetting_changes_no_later_answer(
+    before: list[tuple[bool, int]],
+    after: list[tuple[bool, int]],
+    origin: int,
+    data: st.DataObject,
+) -> None:
+    clock = ConnectionClock(origin)
+    expected = sent(clock, before, origin)
+    until = data.draw(st.integers(0, clock.sent))
+    clock.forget(until)
+    expected = expected[:-1] + sent(clock, after, expected[-1])
+    assert [clock.to_stream(n) for n in range(until, len(expected))] == expected[until:]
+
+
+@given(stretches, st.integers(-50, 2000), st.integers(-50, 2000))
+def test_stream_time_never_runs_backwards(
+    plan: list[tuple[bool, int]], first: int, second: int
+) -> None:
+    clock = ConnectionClock(0)
+    sent(clock, plan, 0)
+    first, second = sorted((first, second))
+    assert 0 <= clock.to_stream(first) <= clock.to_stream(second)
+
+
+def test_an_hour_of_flushes_is_remembered_only_until_its_finals() -> None:
+    clock = ConnectionClock(0)
+    for _ in range(10_000):
+        clock.audio(512)
+        clock.silence(512)
+        clock.forget(clock.sent)
+    assert clock.to_stream(clock.sent) == 10_000 * 512
+    assert len(clock._connection) <= 2
+
+
+# Wall-clock time
+
+
+class Calls:
+    """Blocks pushed at times, and what a sample's time may be, straight from the list of them."""
+
+    def __init__(self, blocks: list[tuple[float, int]]) -> None:
+        """``blocks``: seconds since the one before, samples."""
+        self.wall = WallClock()
+        self.pushed: list[tuple[int, int, float, float]] = []
+        now_s, stop, last_s = EPOCH_S, 0, 0.0
+        for pause_s, samples in blocks:
+            now_s += pause_s
+            self.wall.pushed(stop + samples, now_s)
+            begun_s = max(last_s, now_s - samples / SAMPLE_RATE_HZ)
+            self.pushed.append((stop, stop + samples, begun_s, now_s))
+            stop, last_s = stop + samples, now_s
+        self.stop, self.now_s = stop, now_s
+
+    def bounds_s(self, position: int) -> tuple[float, float]:
+        """From when on the sample can have been spoken, to the push of its block and, where the
+        block came faster than speech, one block more."""
+        for start, stop, begun_s, now_s in self.pushed:
+            if start <= position < stop:
+                return begun_s, begun_s + max(now_s - begun_s, (stop - start) / SAMPLE_RATE_HZ)
+        return self.now_s, self.now_s
+
+
+JITTER_S = 0.02 + 1e-6
+blocks = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.01, 0.05, 0.05, 0.05, 0.08, 1.0, 30.0]),
+        st.sampled_from([160, 800, 800, 800, 1600, 16_000]),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(blocks, st.data())
+@example([(0.0, 800)] * 20, None)
+@example([(30.0, 160), (0.0, 16_000), (0.05, 800)], None)
+def test_a_sample_was_pushed_within_its_block(
+    plan: list[tuple[float, int]], data: st.DataObject | None
+) -> None:
+    calls = Calls(plan)
+    positions = (
+        [data.draw(st.integers(0, calls.stop - 1)) for _ in range(5)]
+        if data
+        else list(range(0, calls.stop, 79))
+    )
+    for position in positions:
+        earliest_s, latest_s = calls.bounds_s(position)
+        assert earliest_s - JITTER_S <= calls.wall.at(position) <= latest_s + JITTER_S
+
+
+@given(blocks)
+def test_later_samples_were_not_pushed_earlier_nor_any_in_the_future(
+    plan: list[tuple[float, int]],
+) -> None:
+    calls = Calls(plan)
+    times = [calls.wall.at(position) for position in range(0, calls.stop + 1000, 97)]
+    assert times == sorted(times)
+    assert times[-1] <= calls.now_s
+
+
+@given(blocks, st.data())
+def test_forgetting_the_past_changes_nothing_after_it(
+    plan: list[tuple[float, int]], data: st.DataObject
+) -> None:
+    kept, forgetful = Calls(plan), Calls(plan)
+    until = data.draw(st.integers(0, kept.stop))
+    forgetful.wall.forget(until)
+    for position in range(until, kept.stop, 101):
+        assert forgetful.wall.at(position) == kept.wall.at(position)
+
+
+@given(blocks, st.data())
+def test_the_position_at_a_time_is_what_had_been_pushed_by_then(
+    plan: list[tuple[float, int]], data: st.DataObject
+) -> None:
+    calls = Calls(plan)
+    _, _, _, now_s = data.draw(st.sampled_from(calls.pushed))
+    pushed_by_then = max(stop for _, stop, _, t in calls.pushed if t <= now_s)
+    one_block = max(stop - start for start, stop, _, _ in calls.pushed)
+    slack = one_block + round(JITTER_S * SAMPLE_RATE_HZ)
+    assert abs(calls.wall.position_at(now_s) - pushed_by_then) <= slack
+    assert calls.wall.position_at(now_s) <= calls.stop
+
+
+@given(blocks, st.data())
+def test_the_position_at_a_time_is_the_inverse_of_the_time_of_a_position(
+    plan: list[tuple[float, int]], data: st.DataObject
+) -> None:
+    calls = Calls(plan)
+    position = data.draw(st.integers(0, calls.stop - 1))
+    # A burst is many positions at one time: the answer is one of them.
+    found = calls.wall.position_at(calls.wall.at(position))
+    assert calls.wall.at(found) == pytest.approx(calls.wall.at(position), abs=JITTER_S)
+
+
+def test_before_anything_was_pushed_nothing_had_been() -> None:
+    wall = Calls([(0.0, 800), (0.05, 800)]).wall
+    assert wall.position_at(EPOCH_S - 100) == 0
+    assert wall.position_at(EPOCH_S + 100) == 1600
+
+
+def test_a_pause_is_no_time_of_speech() -> None:
+    wall = Calls([(0.0, 800), (0.05, 800), (60.0, 800)]).wall
+    assert wall.at(1599) == pytest.approx(EPOCH_S + 0.05, abs=0.001)
+    assert wall.at(1600) == pytest.approx(EPOCH_S + 60.0, abs=0.001)
+    assert wall.position_at(EPOCH_S + 30) == 1600
+
+
+def test_a_recording_pushed_at_once_was_all_pushed_now() -> None:
+    wall = Calls([(0.0, 800)] + [(0.0, 800)] * 199).wall
+    assert wall.at(0) == pytest.approx(EPOCH_S - 0.05)
+    assert wall.at(100_000) == pytest.approx(EPOCH_S, abs=JITTER_S)
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 0.004, 0.009])
+def test_a_steady_hour_is_remembered_in_a_few_numbers(jitter_s: float) -> None:
+    wall, draw = WallClock(), random.Random(5)
+    for n in range(1, 72_001):
+        wall.pushed(n * 800, EPOCH_S + n * 0.05 + draw.uniform(-jitter_s, jitter_s))
+    assert len(wall._positions) < 5
+    assert wall.at(57_600_000 - 1) == pytest.approx(EPOCH_S + 3600, abs=JITTER_S + jitter_s)
+
+
+def test_an_hour_of_stalls_is_remembered_only_until_its_finals() -> None:
+    wall = WallClock()
+    for n in range(1, 72_001):
+        wall.pushed(n * 800, EPOCH_S + n * 0.05 + 0.04 * math.sin(n))
+        if n % 100 == 0:
+            wall.forget(n * 800)
+    assert len(wall._positions) <= 101

@@ -1,0 +1,237 @@
+"""The utterance under way: when it starts, what is shown of it, when it is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livekit.plugins.baseten._events import (
+    NOTHING,
+    Event,
+    Final,
+    Hypothesis,
+    Interim,
+    Preflight,
+    SpeechEnded,
+    SpeechStarted,
+)
+from livekit.plugins.baseten._utterance import Phase, Utterance
+
+
+def said(text: str, start: int = 100, end: int = 200, **more: Any) -> Hypothesis:
+    return Hypothesis(text, start, end, **more)
+
+
+SILENCE = said("", 0, 50)
+
+
+def test_words_start_an_utterance_and_its_final_ends_it() -> None:
+    utterance = Utterance()
+    utterance.guessed(said("turn", 100, 150))
+    utterance.guessed(said("turn on", 100, 200))
+    assert utterance.phase is Phase.SPEAKING
+    utterance.finalized(said("turn on.", 90, 210), goes_on=False)
+    assert utterance.phase is Phase.QUIET
+    assert utterance.events() == [
+        SpeechStarted(1, 100),
+        Interim(1, said("turn", 100, 150)),
+        Interim(1, said("turn on", 100, 200)),
+        Final(1, said("turn on.", 90, 210)),
+        SpeechEnded(1, 210),
+    ]
+    assert utterance.events() == []
+
+
+def test_a_final_without_a_partial_is_a_whole_utterance() -> None:
+    utterance = Utterance()
+    utterance.finalized(said("yes"), goes_on=False)
+    assert utterance.events() == [
+        SpeechStarted(1, 100),
+        Final(1, said("yes")),
+        SpeechEnded(1, 200),
+    ]
+
+
+def test_utterances_are_counted() -> None:
+    utterance = Utterance()
+    for _ in range(3):
+        utterance.finalized(said("yes"), goes_on=False)
+    assert [e.utterance for e in utterance.events() if isinstance(e, SpeechStarted)] == [1, 2, 3]
+
+
+def test_an_empty_final_opens_no_utterance() -> None:
+    utterance = Utterance()
+    utterance.finalized(SILENCE, goes_on=False)
+    utterance.finalized(SILENCE, goes_on=True)
+    assert utterance.events() == []
+    assert not utterance.is_open
+
+
+def test_an_empty_final_takes_back_what_was_shown() -> None:
+    utterance = Utterance()
+    utterance.guessed(said("hm", 100, 150))
+    utterance.finalized(SILENCE, goes_on=False)
+    assert utterance.events() == [
+        SpeechStarted(1, 100),
+        Interim(1, said("hm", 100, 150)),
+        Interim(1, NOTHING),
+        Final(1, NOTHING),
+        SpeechEnded(1, 150),
+    ]
+
+
+def test_a_forced_final_is_no_end_of_speech() -> None:
+    utterance = Utterance()
+    utterance.guessed(said("one", 100, 150))
+    utterance.finalized(said("one two", 100, 400), goes_on=True)
+    assert utterance.phase is Phase.CONTINUING
+    assert utterance.is_open
+    assert not utterance.is_owed_a_final
+    utterance.guessed(said("three", 420, 500))
+    utterance.finalized(said("three four", 420, 600), goes_on=False)
+    events = utterance.events()
+    assert [type(e) for e in events].count(SpeechStarted) == 1
+    assert events[-1] == SpeechEnded(1, 600)
+    assert [type(e) for e in events].count(SpeechEnded) == 1
+
+
+def test_nothing_after_a_forced_final_ends_the_speech_all_the_same() -> None:
+    utterance = Utterance()
+    utterance.finalized(said("one", 100, 400), goes_on=True)
+    utterance.events()
+    utterance.finalized(SILENCE, goes_on=False)
+    assert utterance.events() == [SpeechEnded(1, 400)]
+
+
+def test_what_was_shown_stands_if_no_final_comes() -> None:
+    utterance = Utterance()
+    utterance.guessed(said("turn on", confidence=0.5, language="en"))
+    assert utterance.is_owed_a_final
+    returned = utterance.abandoned()
+    promoted = said("turn on", confidence=0.5, language="en", is_promoted=True)
+    assert returned == promoted
+    assert utterance.events()[-2:] == [Final(1, promoted), SpeechEnded(1, 200)]
+    assert not utterance.is_owed_a_final
+    assert utterance.abandoned() is None
+    assert utterance.events() == []
+
+
+def test_the_end_is_the_latest_that_was_heard_of() -> None:
+    utterance = Utterance()
+    utterance.guessed(said("one two", 100, 300))
+    utterance.finalized(said("one", 100, 200), goes_on=False)
+    assert utterance.events()[-1] == SpeechEnded(1, 300)
+
+
+def test_an_answer_to_a_flush_takes_the_interim_back_before_it() -> None:
+    utterance = Utterance()
+    utterance.answered_empty()
+    assert utterance.events() == [Interim(0, NOTHING), Final(0, NOTHING)]
+
+
+# Preflight
+
+
+def heard(text: str, heard_to: int) -> Hypothesis:
+    return said(text, 100, 10_000, heard_to=heard_to)
+
+
+PAUSE = 10_000 + 3_200  # a fifth of a second after the last word
+
+
+def preflights(utterance: Utterance) -> list[Event]:
+    return [e for e in utterance.events() if isinstance(e, Preflight)]
+
+
+def test_an_interim_that_came_twice_with_silence_behind_it_is_worth_an_answer_once() -> None:
+    utterance = Utterance(preflight=True)
+    utterance.guessed(heard("yes", 10_000))
+    utterance.guessed(heard("yes", PAUSE - 1))
+    assert preflights(utterance) == []
+    utterance.guessed(heard("yes", PAUSE))
+    assert preflights(utterance) == [Preflight(1, heard("yes", PAUSE))]
+    utterance.guessed(heard("yes", PAUSE + 1))
+    assert preflights(utterance) == []
+
+
+def test_an_interim_that_changed_is_not() -> None:
+    utterance = Utterance(preflight=True)
+    utterance.guessed(heard("yes", PAUSE))
+    utterance.guessed(heard("yes sir", PAUSE))
+    assert preflights(utterance) == []
+    utterance.guessed(heard("yes sir", PAUSE))
+    assert len(preflights(utterance)) == 1
+
+
+def test_the_same_words_in_the_next_utterance_are_again() -> None:
+    utterance = Utterance(preflight=True)
+    for _ in range(2):
+        utterance.guessed(heard("yes", PAUSE))
+        utterance.guessed(heard("yes", PAUSE))
+        utterance.finalized(heard("yes", PAUSE), goes_on=False)
+    assert [e.utterance for e in preflights(utterance) if isinstance(e, Preflight)] == [1, 2]
+
+
+def test_nobody_is_told_who_did_not_ask() -> None:
+    utterance = Utterance()
+    utterance.guessed(heard("yes", PAUSE))
+    utterance.guessed(heard("yes", PAUSE))
+    assert preflights(utterance) == []
+
+
+# Whatever happens
+
+
+texts = st.sampled_from(["", "a", "a b"])
+steps = st.lists(
+    st.tuples(st.just("guess"), st.sampled_from(["a", "a b"]), st.just(False))
+    | st.tuples(st.just("final"), texts, st.booleans())
+    | st.tuples(st.sampled_from(["abandon", "answer"]), st.just(""), st.just(False)),
+    max_size=25,
+)
+
+
+@given(steps)
+def test_every_start_gets_its_end_and_no_word_is_shown_outside(
+    plan: list[tuple[str, str, bool]],
+) -> None:
+    utterance, events = Utterance(), list[Event]()
+    for at, (step, text, goes_on) in enumerate(plan):
+        hypothesis = said(text, at * 10, at * 10 + 5)
+        if step == "guess":
+            utterance.guessed(hypothesis)
+        elif step == "final":
+            utterance.finalized(hypothesis, goes_on=goes_on)
+        elif step == "abandon":
+            utterance.abandoned()
+        else:
+            utterance.answered_empty()
+        events += utterance.events()
+    utterance.abandoned()
+    events += utterance.events()
+    open_number, started_at = 0, 0
+    for event in events:
+        if isinstance(event, SpeechStarted):
+            assert not open_number
+            open_number, started_at = event.utterance, event.at
+        elif isinstance(event, SpeechEnded):
+            assert event.utterance == open_number
+            assert event.at >= started_at
+            open_number = 0
+        elif isinstance(event, (Interim, Final)) and event.hypothesis.text:
+            assert event.utterance == open_number
+    assert not open_number
+    assert not utterance.is_open
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_each_interim_is_followed_by_a_final_before_the_speech_ends(goes_on: bool) -> None:
+    utterance = Utterance()
+    utterance.guessed(said("hm"))
+    utterance.finalized(SILENCE, goes_on=goes_on)
+    utterance.abandoned()
+    kinds = [type(e) for e in utterance.events()]
+    assert kinds == [SpeechStarted, Interim, Interim, Final, SpeechEnded]
