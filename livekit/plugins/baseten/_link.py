@@ -73,7 +73,7 @@ class Link:
             BasetenError: It did not, or the connection ended before.
         """
         session = self.session
-        while session.dialect.probe("") is not None and not session.is_proven:
+        while session.dialect.can_probe and not session.is_proven:
             if session.error is not None:
                 raise session.error
             self._heard.clear()

@@ -261,7 +261,7 @@ class Session:
             # A server that never answered yet may still be warming up behind its open socket.
             wait_s = self._patience.probe_timeout_s * (1 if self.is_proven else 2)
             return self._probed_s + wait_s
-        if self._quiet_since_s is not None and self.dialect.probe("") is not None:
+        if self._quiet_since_s is not None and self.dialect.can_probe:
             return self._quiet_since_s + self._patience.probe_after_s
         return None
 
@@ -296,10 +296,9 @@ class Session:
         return out
 
     def _probe(self, now: float) -> None:
-        self._probes += 1
-        question = self.dialect.probe(f"probe-{self._probes}")
-        if question is not None:
-            self._controls.append(question)
+        if self.dialect.can_probe:
+            self._probes += 1
+            self._controls.append(self.dialect.probe(f"probe-{self._probes}"))
             self._probed_s = now
 
     def _step(self, happened: Input) -> None:

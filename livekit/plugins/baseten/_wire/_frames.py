@@ -162,8 +162,13 @@ class Dialect(Protocol):
 
     def end_of_audio(self) -> str: ...
 
-    def probe(self, trace_id: str) -> str | None:
-        """A question that a live server answers with `Alive`; None where there is none."""
+    @property
+    def can_probe(self) -> bool:
+        """There is a question that a live server answers with `Alive`."""
+        ...
+
+    def probe(self, trace_id: str) -> str:
+        """That question; only where `can_probe`."""
         ...
 
     def decode(self, text: str) -> ServerFrame:

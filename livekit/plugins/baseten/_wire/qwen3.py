@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from .. import _language, _prompt
-from .._errors import UnreadableFrame
+from .._errors import LocalProtocolError, UnreadableFrame
 from .._options import Options
 from .._timeline import SAMPLE_RATE_HZ
 from . import _reading, _writing
@@ -36,6 +36,7 @@ class Qwen3:
     trailing_samples = 0  # its segments end with the speech
     answers_each_end = True
     acknowledges_end = False
+    can_probe = False
 
     def __init__(self, options: Options) -> None:
         _refuse_whisper_only(options)
@@ -66,8 +67,8 @@ class Qwen3:
     def end_of_audio(self) -> str:
         return _COMMIT
 
-    def probe(self, trace_id: str) -> str | None:
-        return None  # it knows no such question
+    def probe(self, trace_id: str) -> str:
+        raise LocalProtocolError("Qwen3-ASR knows no health check")
 
     def decode(self, text: str) -> ServerFrame:
         raw = _reading.parsed(text)

@@ -31,6 +31,7 @@ class Whisper:
     pads_chunks = True
     answers_each_end = False
     acknowledges_end = True
+    can_probe = True
 
     def __init__(self, options: Options) -> None:
         self._options = options
