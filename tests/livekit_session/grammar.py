@@ -1,7 +1,8 @@
 """The order in which a stream of ours may say things, and what must be true of each of them.
 
 stream     := (utterance | answer | USAGE)*  and never ends inside an utterance
-utterance  := START (INTERIM | FINAL | answer)* END, with a FINAL or an answer right before END
+utterance  := START (INTERIM | PREFLIGHT | FINAL | answer)* END, a FINAL or an answer right before
+              END; a PREFLIGHT says the interim before it again
 answer     := INTERIM "" then FINAL ""       to a flush, or to an utterance that came to nothing
 """
 
@@ -52,6 +53,7 @@ class _Reader:
         {
             Kind.START_OF_SPEECH: self._start,
             Kind.INTERIM_TRANSCRIPT: self._interim,
+            Kind.PREFLIGHT_TRANSCRIPT: self._preflight,
             Kind.FINAL_TRANSCRIPT: self._final,
             Kind.END_OF_SPEECH: self._end,
         }[event.type](event)
@@ -72,6 +74,13 @@ class _Reader:
         if data.text:
             self._inside(event)
             self._timed(data)
+
+    def _preflight(self, event: stt.SpeechEvent) -> None:
+        assert self._before is not None, "a preflight comes first"
+        assert self._before.type is Kind.INTERIM_TRANSCRIPT, "a preflight without its interim"
+        assert _only(event).text == _text(self._before) != "", "a preflight of something else"
+        self._inside(event)
+        self._timed(_only(event))
 
     def _final(self, event: stt.SpeechEvent) -> None:
         data = _only(event)

@@ -23,6 +23,8 @@ from .stage import Call, Mode, Script, calling
 
 T = TypeVar("T")
 
+KEY = "secret-4711"
+
 
 # Streams, overheard.
 
@@ -33,14 +35,6 @@ class Overheard:
 
     stream: baseten.SpeechStream
     events: list[stt.SpeechEvent] = field(default_factory=list)
-
-    @property
-    def kinds(self) -> list[Kind]:
-        return [event.type for event in self.events]
-
-    @property
-    def spoken_kinds(self) -> list[Kind]:
-        return [kind for kind in self.kinds if kind is not Kind.RECOGNITION_USAGE]
 
     @property
     def finals(self) -> list[stt.SpeechEvent]:
@@ -119,9 +113,7 @@ async def scene(
     """
     serving = {"recognizer": Prompter(spoken), "voice_detector": SileroDetector}
     async with serve(*plan, **{**serving, **(server_options or {})}) as server:
-        speech_to_text = baseten.STT(
-            model_endpoint=server.url, api_key="key", **(stt_options or {})
-        )
+        speech_to_text = baseten.STT(model_endpoint=server.url, api_key=KEY, **(stt_options or {}))
         streams = overhear(speech_to_text)
         try:
             async with calling(wrapped(speech_to_text), spoken, mode, **session_options) as call:

@@ -44,6 +44,10 @@ def usage(seconds: float = 5.0) -> stt.SpeechEvent:
     return stt.SpeechEvent(Kind.RECOGNITION_USAGE, recognition_usage=recognized)
 
 
+def preflight(text: str) -> stt.SpeechEvent:
+    return stt.SpeechEvent(Kind.PREFLIGHT_TRANSCRIPT, "s-1", [data(text, 0, 1)])
+
+
 ANSWER = [interim(""), final("")]
 
 
@@ -54,6 +58,7 @@ ANSWER = [interim(""), final("")]
         [start(), interim("a"), final("a"), end(), usage()],
         [start(), final("a"), usage(), interim("b"), final("b", 1, 1, 2), end()],
         ANSWER,
+        [start(), interim("a"), preflight("a"), interim("b"), final("b"), end()],
         [start(), interim("a"), *ANSWER, end(), start(2), final("b", 2), end(2)],
     ],
 )
@@ -75,6 +80,8 @@ def test_what_is_in_order_passes(events: list[stt.SpeechEvent]) -> None:
         ([start(), interim(""), final("a")], "with words after it"),
         ([interim(""), start()], "between an empty interim"),
         ([start(), final("a"), final("b", 1, 0.5, 2)], "overlap"),
+        ([start(), interim("a"), preflight("b")], "something else"),
+        ([start(), preflight("a")], "without its interim"),
         ([start(), final("a", 1, 1, 0.5)], "times out of order"),
         ([start(), final("a")], "between START and END"),
         ([stt.SpeechEvent(Kind.FINAL_TRANSCRIPT)], "one alternative"),
