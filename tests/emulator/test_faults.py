@@ -238,6 +238,15 @@ async def test_garbage_can_be_binary() -> None:
         assert await client.recv() == b"\x00\x01"
 
 
+async def test_slow_reading_makes_the_client_wait() -> None:
+    loop = asyncio.get_running_loop()
+    async with serve(faults.SlowReading(0.01)) as server, opening(server) as client:
+        start_s = loop.time()
+        messages = await said(client, "{}", *[QUIET] * 5, END)
+        assert messages[-1]["body"] == {"status": "finished"}
+        assert loop.time() - start_s >= 0.07
+
+
 # In recognition.
 
 

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from livekit.plugins.baseten.emulator import (
+    CodedRecognizer,
     InMemoryConnection,
     ScriptRecognizer,
     Server,
@@ -137,6 +138,30 @@ def test_a_commit_with_nothing_pending_is_an_empty_turn(before: list[str]) -> No
 def test_a_word_shorter_than_a_window_is_heard_at_the_commit() -> None:
     speech = coded_speech([(0, 100)])
     assert [text(m) for m in Talk(append(speech.pcm))(COMMIT)] == ["w1"]
+
+
+def test_a_commit_at_the_very_end_of_speech_has_the_speech() -> None:
+    speech = coded_speech([(0, 512)], trailing_samples=512 * 16 + 100)
+    assert [text(m) for m in finals(Talk(append(speech.pcm))(COMMIT))] == ["w1!512"]
+
+
+def test_silence_is_not_recognized_at_a_commit() -> None:
+    talk = Talk(append(QUIET * 9), recognizer=ScriptRecognizer(["one"]))
+    assert talk(COMMIT)[0]["segments"] == []
+
+
+def test_what_came_after_the_last_window_belongs_to_the_commit() -> None:
+    speech = coded_speech([(0, 512), (0, 100)])
+    talk = Talk(append(speech.pcm), recognizer=CodedRecognizer(None))
+    assert [text(m) for m in talk(COMMIT)] == ["w1 w2"]
+    # and the next turn starts after it
+    (final,) = finals(talk(append(SPEECH.pcm)))
+    assert final["segments"][0]["start_time"] == pytest.approx(612 / 16_000 + 0.032)
+
+
+def test_speech_that_was_cut_still_ends() -> None:
+    cut, rest = finals(Talk(append(LOUD * 937 + QUIET * 17)).said)
+    assert (cut["transcription_num"], rest["transcription_num"]) == (0, 1)
 
 
 def test_a_commit_waits_for_what_was_queued() -> None:

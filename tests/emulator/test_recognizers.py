@@ -172,6 +172,9 @@ def test_sphinx_hears_most_of_a_recording_with_a_real_voice_detector() -> None:
         first = recognizer.recognize(pcm[:64_000], is_final=False)
         longer = recognizer.recognize(pcm[:128_000], is_final=False)
         assert len(longer) > len(first) > 0
+        twice = [recognizer.recognize(pcm[:128_000], is_final=True) for _ in range(2)]
+        assert len(twice[0]) > len(first)
+        assert len(twice[1]) > len(first)  # a final is over, so the same again is heard again
         assert recognizer.recognize(bytes(32_000), is_final=True) == []
         assert recognizer.recognize(b"", is_final=True) == []
 

@@ -145,7 +145,9 @@ class Connection:
         self._conduct.changed(self, "closed")
 
     async def _read(self) -> None:
+        slow_s = sum(fault.seconds for fault in self._plan if isinstance(fault, faults.SlowReading))
         while not self._is_stalled:
+            await asyncio.sleep(slow_s)
             frame = await self._websocket.recv()
             if self._is_stalled:
                 break

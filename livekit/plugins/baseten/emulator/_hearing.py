@@ -95,6 +95,8 @@ class Hearing:
 
     async def _words(self, job: Job) -> Sequence[Word]:
         recognizer = self._conduct.recognizer
+        if not job.pcm:
+            return []  # a commit with nothing to hear is answered all the same
         if not recognizer.blocking:
             return recognizer.recognize(job.pcm, is_final=job.is_final)
         return await asyncio.get_running_loop().run_in_executor(

@@ -254,7 +254,7 @@ class Whisper:
             self._stored_partial = self._transcriptions(job, words, suspicious)[0]
         if self._stored_partial is None:
             return
-        self._outgoing.append(dict(self._stored_partial))
+        self._outgoing.append(self._stored_partial)
         if self._partial_sent_s is not None:
             self._partial_interval_s = self._now_s - self._partial_sent_s
         self._partial_sent_s = self._now_s

@@ -120,6 +120,13 @@ class Garbage(Fault):
     after_samples: int = 0
 
 
+@dataclass(frozen=True)
+class SlowReading(Fault):
+    """Every frame is read so many seconds late, so that what the client writes backs up."""
+
+    seconds: float
+
+
 # In recognition.
 
 
