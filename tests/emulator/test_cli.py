@@ -8,16 +8,23 @@ import signal
 import socket
 import subprocess
 import sys
+import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 from websockets.sync.client import connect
 
 SERVE = [sys.executable, "-m", "livekit.plugins.baseten", "serve"]
-LOUD = np.full(512, 1000, "<i2").tobytes()
+RECORDING = Path(__file__).parents[2] / "examples/audio/sense_and_sensibility_01-0880.wav"
+
+
+def chunks(recording: Path) -> Iterator[bytes]:
+    """A recording in frames of 512 samples, silence filling the last."""
+    with wave.open(str(recording)) as file:
+        while pcm := file.readframes(512):
+            yield pcm.ljust(1024, b"\0")
 
 
 @contextmanager
@@ -45,8 +52,11 @@ def test_serve_says_how_to_use_it_and_what_happens_and_stops_on_ctrl_c(tmp_path:
         url = line.split()[3].removesuffix(".")
         with connect(url, additional_headers={"Authorization": "Api-Key any"}) as client:
             client.send("{}")
-            client.send('{"type":"health_check"}')
-            assert json.loads(client.recv())["body"] == {"healthy": True}
+            for chunk in chunks(RECORDING):
+                client.send(chunk)
+            client.send('{"type":"end_audio"}')
+            while json.loads(client.recv()).get("body") != {"status": "finished"}:
+                pass
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         assert process.stderr is not None
@@ -56,7 +66,7 @@ def test_serve_says_how_to_use_it_and_what_happens_and_stops_on_ctrl_c(tmp_path:
     assert process.returncode == 0
     assert err == ""
     assert f'baseten.STT(model_endpoint="{url}", api_key="any")' in out
-    assert "stream 1  opened\nstream 1  closed  1000\n" in out
+    assert "stream 1  opened\nstream 1  final   good morning\nstream 1  closed  1000\n" in out
     assert out.endswith("Stopped.\n")
 
 

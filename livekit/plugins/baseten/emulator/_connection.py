@@ -150,6 +150,8 @@ class Connection:
             await asyncio.sleep(slow_s)
             frame = await self._websocket.recv()
             if self._is_stalled:
+                # Taking this frame may have made websockets read on: it does when its queue empties.
+                self._websocket.transport.pause_reading()
                 break
             if self._closing is not None:
                 continue  # taken and dropped, until the client has answered the close frame
