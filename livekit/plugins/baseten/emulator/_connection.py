@@ -150,7 +150,7 @@ class Connection:
             await asyncio.sleep(slow_s)
             frame = await self._websocket.recv()
             if self._is_stalled:
-                # Taking this frame may have made websockets read on: it does when its queue empties.
+                # Taking this frame may have made websockets read on, as it does with a short queue.
                 self._websocket.transport.pause_reading()
                 break
             if self._closing is not None:
