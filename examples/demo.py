@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from livekit import rtc
@@ -43,11 +44,16 @@ class Screen:
     """Interims rewrite one line of a terminal; in a pipe each is a line of its own."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         self._live = Live(console=self._console, transient=True, auto_refresh=False)
 
     def line(self, *parts: str | tuple[str, str]) -> None:
         self._console.print(Text.assemble(*parts))
+
+    @contextlib.contextmanager
+    def interims(self) -> Iterator[None]:
+        with self._live if self._console.is_terminal else contextlib.nullcontext():
+            yield
 
     def interim(self, text: str) -> None:
         shown = Text.assemble(("  interim  ", "yellow"), (text, "dim"))
@@ -55,21 +61,18 @@ class Screen:
             shown.truncate(self._console.width - 1, overflow="ellipsis")
             self._live.update(shown, refresh=True)
         else:
-            self._console.print(shown)
+            self.line(shown.plain)
 
-    @contextlib.contextmanager
-    def interims(self) -> Iterator[None]:
-        if not self._console.is_terminal:
-            yield
-            return
-        with self._live:
-            yield
-
-    def settled(self, *parts: str | tuple[str, str]) -> None:
-        """A line that stays, in place of the interim before it."""
+    def settled(self, kind: str, text: str, when: str) -> None:
+        """What stays, in place of the interim before it."""
         if self._console.is_terminal:
             self._live.update(Text(""), refresh=True)
-        self.line(*parts)
+            row = Table.grid(padding=(0, 2))
+            row.add_row(Text(f"  {kind:7}", "bold green"), Text(text, "bold"))
+            row.add_row("", Text(when, "cyan"))
+            self._console.print(row)
+        else:
+            self.line(f"  {kind:7}  {text}  ({when})")
 
 
 class Recording(AudioInput):
@@ -110,12 +113,8 @@ class Listener(Agent):
         self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage
     ) -> None:
         text = new_message.text_content or ""
-        delay_s = new_message.metrics.get("end_of_turn_delay")
-        self._screen.settled(
-            ("  turn     ", "bold green"),
-            (text, "bold"),
-            ("" if delay_s is None else f"  committed {delay_s:.2f} s after the last word", "cyan"),
-        )
+        delay_s = new_message.metrics.get("end_of_turn_delay", 0.0)
+        self._screen.settled("turn", text, f"committed {delay_s:.2f} s after its last word")
         self.turns.append(text)
         self.heard.set()
 
@@ -139,11 +138,9 @@ async def stream_demo(speech_to_text: baseten.STT, screen: Screen) -> list[str]:
                 elif event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
                     data = event.alternatives[0]
                     delay_s = (data.metadata or {}).get("delay_s", 0.0)
+                    when = f"{data.start_time:.2f} to {data.end_time:.2f} s of the recording"
                     screen.settled(
-                        ("  final    ", "bold green"),
-                        (f"{data.start_time:5.2f}-{data.end_time:.2f} s  ", "cyan"),
-                        (data.text, "bold"),
-                        (f"  {delay_s:.2f} s after its last word", "cyan"),
+                        "final", data.text, f"{when}, {delay_s:.2f} s after its last word"
                     )
                     finals.append(data.text)
         await speaking
@@ -195,13 +192,14 @@ async def main() -> int:
         async with serve(recognizer=recognizer, voice_detector=SileroDetector) as server:
             screen.line(("A Baseten on this machine: ", "bold"), server.url)
             screen.line("It hears with pocketsphinx, far less well than the Whisper you deploy.")
-            screen.line(("Spoken:  ", "bold"), SPOKEN, "\n")
+            screen.line(("Spoken: ", "bold"), SPOKEN)
+            screen.line("An interim may still change and replaces the one before; a final stays.\n")
             speech_to_text = baseten.STT(model_endpoint=server.url, api_key="any")
             try:
-                screen.line(("1  stt.stream(), ", "bold"), f"{RECORDING.name} at speaking pace")
+                screen.line(("1  stt.stream(): ", "bold"), f"{RECORDING.name}, as it is spoken")
                 finals = await stream_demo(speech_to_text, screen)
                 screen.line(
-                    ('\n2  AgentSession(stt=...), turn detection "stt", ', "bold"), "no LLM"
+                    ("\n2  AgentSession(stt=...): ", "bold"), 'turn detection "stt", no LLM'
                 )
                 turns = await agent_demo(speech_to_text, screen)
             finally:
