@@ -22,11 +22,19 @@ class Prompter:
     """Says the words of the script that a buffer holds, each at its own time.
 
     Samples of zero are nobody's: made-up silence. The room of the script is never that quiet.
+
+    Args:
+        speakers: Who says the lines, in turn.
+        ending: After the last word of every line.
     """
 
     blocking = False
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(
+        self, *scripts: Script, speakers: Sequence[str | None] = (None,), ending: str = ""
+    ) -> None:
+        self._speakers = speakers
+        self._ending = ending
         self._scripts = [(script, script.pcm.astype("<i2").tobytes()) for script in scripts]
 
     def recognize(self, pcm: bytes, *, is_final: bool) -> Sequence[Word]:
@@ -46,7 +54,7 @@ class Prompter:
             ours = script.pcm[start : start + len(heard) - at]
             differ = np.flatnonzero(ours != heard[at : at + len(ours)])
             length = int(differ[0]) if len(differ) else len(ours)
-            words += _words(script, start, start + length, at - start)
+            words += self._words(script, start, start + length, at - start)
             at += max(1, length)
         return words
 
@@ -60,16 +68,17 @@ class Prompter:
                 return script, place // 2
         return None
 
-
-def _words(script: Script, start: int, stop: int, shift: int) -> list[Word]:
-    return [
-        Word(
-            text,
-            max(0, begun + shift) / SAMPLE_RATE_HZ,
-            min(ended, stop) / SAMPLE_RATE_HZ + shift / SAMPLE_RATE_HZ,
-            0.9,
-        )
-        for line in script.lines
-        for text, begun, ended in line.words
-        if start <= (begun + ended) // 2 < stop
-    ]
+    def _words(self, script: Script, start: int, stop: int, shift: int) -> list[Word]:
+        """The words whose middle is between two script samples; ``shift`` leads to the buffer."""
+        return [
+            Word(
+                text + (self._ending if ended == line.end else ""),
+                max(0, begun + shift) / SAMPLE_RATE_HZ,
+                (min(ended, stop) + shift) / SAMPLE_RATE_HZ,
+                0.9,
+                self._speakers[number % len(self._speakers)],
+            )
+            for number, line in enumerate(script.lines)
+            for text, begun, ended in line.words
+            if start <= (begun + ended) // 2 < stop
+        ]

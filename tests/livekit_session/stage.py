@@ -379,7 +379,7 @@ class Call:
     def stt_metrics(self) -> list[STTMetrics]:
         return [m for m in self.metrics if isinstance(m, STTMetrics)]
 
-    async def until(self, predicate: Callable[[], object], timeout_s: float = 20.0) -> None:
+    async def until(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
         """Wait until something is so, looking again whenever the session says something."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
