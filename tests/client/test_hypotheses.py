@@ -1,0 +1,214 @@
+"""What a server's result means on the stream's time axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from livekit.plugins.baseten._hypotheses import Reader, samples
+from livekit.plugins.baseten._options import Options
+from livekit.plugins.baseten._session import Patience, Session
+from livekit.plugins.baseten._timeline import Journal
+from livekit.plugins.baseten._wire import Transcript, Word, dialect_for
+
+RATE = 16_000
+CHUNK = 512
+TRAILING = 11 * CHUNK  # what the server's rule makes of 300 ms
+
+
+def reading(
+    *, origin: int = 0, sent_s: float = 60.0, asked: str = "en", **options: Any
+) -> tuple[Reader, Session]:
+    """A reader of a session that has sent ``sent_s`` of audio from stream sample ``origin``."""
+    dialect = dialect_for(Options.create("whisper", language=asked, **options))
+    session, journal = Session(dialect, Patience()), Journal()
+    journal.push(bytes(2 * (origin + round(sent_s * RATE))))
+    journal.forget(origin)
+    session.opened(0.0)
+    session.attach(journal, [], 0.0)
+    while session.outgoing(0.0, 1000):
+        pass
+    reader = Reader(dialect.language)
+    reader.attached(session)
+    return reader, session
+
+
+def result(text: str = "hi", *, final: bool = True, **details: Any) -> Transcript:
+    return Transcript(text, final, **details)
+
+
+# Times from words
+
+
+def test_times_come_from_the_words_and_not_from_the_buffer() -> None:
+    reader, _ = reading()
+    words = (Word("turn", 4.0, 4.5, 0.9), Word("on", 4.5, 4.75, 0.7))
+    heard = reader.final(result("turn on", words=words, start_s=3.0, end_s=6.0, confidence=0.8))
+    assert (heard.start, heard.end) == (4 * RATE, round(4.75 * RATE))
+    assert [(w.text, w.start, w.end) for w in heard.words] == [
+        ("turn", 4 * RATE, round(4.5 * RATE)),
+        ("on", round(4.5 * RATE), round(4.75 * RATE)),
+    ]
+    assert [w.confidence for w in heard.words] == [0.9, 0.7]
+    assert heard.confidence == 0.8
+
+
+def test_times_are_the_streams_whatever_connection_they_came_over() -> None:
+    reader, _ = reading(origin=100_000)
+    heard = reader.final(result(words=(Word("hi", 1.0, 1.5),), start_s=0.0, end_s=2.0))
+    assert (heard.start, heard.end) == (100_000 + RATE, 100_000 + round(1.5 * RATE))
+
+
+@pytest.mark.parametrize(
+    ("word", "start", "end"),
+    [
+        (Word("hi", None, 2.0), 1 * RATE, 2 * RATE),
+        (Word("hi", 2.0, None), 2 * RATE, 4 * RATE - TRAILING),
+        (Word("hi"), 1 * RATE, 4 * RATE - TRAILING),
+    ],
+)
+def test_a_word_without_a_time_has_the_utterances(word: Word, start: int, end: int) -> None:
+    reader, _ = reading()
+    heard = reader.final(result(words=(word,), start_s=1.0, end_s=4.0))
+    assert (heard.words[0].start, heard.words[0].end) == (start, end)
+    assert 0 <= heard.start <= heard.end
+
+
+def test_made_up_silence_moves_no_word() -> None:
+    reader, session = reading(sent_s=1.0)
+    session.clock.silence(19 * CHUNK)
+    session.clock.audio(RATE)
+    after_s = (session.clock.sent - RATE) / RATE
+    heard = reader.final(
+        result(words=(Word("hi", after_s + 0.25, after_s + 0.5),), start_s=0.0, end_s=after_s + 1)
+    )
+    stream_start = session.clock.to_stream(session.clock.sent - RATE)
+    assert heard.start == stream_start + RATE // 4
+    assert heard.end == stream_start + RATE // 2
+
+
+# Times without words
+
+
+def test_a_final_without_words_ends_before_the_silence_that_ended_it() -> None:
+    reader, _ = reading()
+    heard = reader.final(result(start_s=1.0, end_s=4.0))
+    assert (heard.start, heard.end) == (RATE, 4 * RATE - TRAILING)
+    assert heard.heard_to >= heard.end
+
+
+def test_a_final_that_was_forced_by_a_flush_ends_where_the_audio_does() -> None:
+    reader, _ = reading()
+    heard = reader.final(result(start_s=1.0, end_s=4.0, is_flush=True))
+    assert heard.end == 4 * RATE
+
+
+def test_the_first_partial_says_where_speech_began() -> None:
+    reader, _ = reading()
+    first = reader.partial(result(final=False, start_s=0.0, end_s=10.0))
+    assert first.start == 10 * RATE - CHUNK  # it came with the first frame of speech
+    second = reader.partial(result("hi there", final=False, start_s=0.0, end_s=10.5))
+    assert second.start == first.start
+    heard = reader.final(result("hi there", start_s=0.0, end_s=12.0))
+    assert heard.start == first.start
+    again = reader.final(result(start_s=12.0, end_s=15.0))
+    assert again.start == 12 * RATE
+
+
+def test_a_first_partial_of_a_young_buffer_says_no_more_than_the_buffer() -> None:
+    reader, _ = reading()
+    first = reader.partial(result(final=False, start_s=2.0, end_s=2.4))
+    assert first.start == 2 * RATE
+
+
+def test_on_a_new_connection_an_onset_is_heard_anew() -> None:
+    reader, session = reading()
+    reader.partial(result(final=False, start_s=0.0, end_s=10.0))
+    reader.attached(session)
+    assert reader.final(result(start_s=3.0, end_s=5.0)).start == 3 * RATE
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {},
+        {"audio_s": 3.0},
+        {"end_s": 5.0},
+        {"start_s": 5.0},
+        {"start_s": 5.0, "end_s": 3.0},
+        {"end_s": 1e6},
+        {"start_s": 1e6},
+        {"start_s": 0.0, "end_s": 0.0},
+        {"end_s": 1.0, "audio_s": 30.0},
+        {"words": (Word("a", 9.0, 9.5), Word("b", 2.0, 2.5))},
+        {"words": (Word("a", 1e6, 1e6 + 1),)},
+    ],
+)
+@pytest.mark.parametrize("final", [True, False])
+def test_whatever_is_missing_or_wrong_the_times_are_in_order_and_in_the_stream(
+    details: dict[str, Any], final: bool
+) -> None:
+    reader, session = reading(origin=RATE, sent_s=10.0)
+    read = reader.final if final else reader.partial
+    heard = read(result(final=final, **details))
+    stop = session.clock.to_stream(session.clock.sent)
+    assert RATE <= heard.start <= heard.end <= stop
+    assert all(RATE <= w.start <= w.end <= stop for w in heard.words)
+
+
+# Where the next final begins
+
+
+@pytest.mark.parametrize(
+    ("details", "end"),
+    [
+        ({"end_s": 4.0, "audio_s": 1.0}, 4 * RATE),
+        ({"audio_s": 3.0}, 2 * RATE + 3 * RATE),
+        ({}, 10 * RATE),
+        ({"end_s": 99.0}, 10 * RATE),
+        ({"audio_s": 99.0}, 10 * RATE),
+    ],
+)
+def test_a_final_accounts_for_everything_up_to_its_end(details: dict[str, Any], end: int) -> None:
+    reader, session = reading(sent_s=9.984)
+    assert session.clock.sent < 10 * RATE
+    assert reader.end_of(result(**details), 2 * RATE) == min(end, session.clock.sent)
+
+
+def test_an_empty_final_that_says_nothing_of_its_length_accounts_for_nothing() -> None:
+    reader, _ = reading()
+    assert reader.end_of(result(""), 2 * RATE) == 2 * RATE
+
+
+# Languages
+
+
+def test_until_a_server_names_one_the_language_is_the_one_asked_for() -> None:
+    reader, _ = reading(asked="de-CH")
+    assert reader.partial(result(final=False)).language == "de"
+    assert reader.final(result(language="fr")).language == "fr"
+    assert reader.final(result()).language == "fr"
+
+
+def test_a_language_to_be_detected_is_none_until_it_is() -> None:
+    reader, _ = reading(asked="auto")
+    assert reader.partial(result(final=False)).language == ""
+    assert reader.final(result(language="fr")).language == "fr"
+    assert reader.partial(result(final=False)).language == "fr"
+
+
+def test_details_are_handed_on() -> None:
+    reader, _ = reading()
+    words = (Word("hi", 1.0, 1.5, 0.5, "A"),)
+    heard = reader.final(result(words=words, speaker="A", is_suspect=True, end_s=2.0))
+    assert heard.speaker == "A"
+    assert heard.words[0].speaker == "A"
+    assert heard.is_suspect
+
+
+@pytest.mark.parametrize(
+    ("seconds", "position"), [(None, None), (0.0, 0), (1.0, 16_000), (0.1, 1600), (1 / 16_000, 1)]
+)
+def test_seconds_are_samples_to_the_sample(seconds: float | None, position: int | None) -> None:
+    assert samples(seconds) == position
