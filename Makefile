@@ -8,7 +8,7 @@ SETUP := $(VENV)/.setup-done
 .PHONY: help setup demo test lint format build clean
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 14
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 setup: $(SETUP) ## make .venv with everything in it
 
@@ -17,14 +17,15 @@ $(SETUP): pyproject.toml
 	  || { echo 'Python 3.10 or newer is needed; name one: make setup PYTHON=python3.12'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' \
 	  || { echo 'This Python has no venv; on Debian: apt-get install python3-venv'; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@echo 'Setting up $(VENV), once: a minute or less with a fast network.'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 demo: $(SETUP) ## hear a recording being transcribed on this machine, without a key
 	@$(BIN)/python examples/demo.py
 
-test: $(SETUP) ## run all tests; they need no network
+test: $(SETUP) ## run all tests, no key needed; ARGS='-k word' runs some
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(SETUP) ## ruff and mypy

@@ -284,3 +284,12 @@ def test_the_changelog_is_about_this_version() -> None:
 @pytest.mark.parametrize("variable", ["BASETEN_MODEL_ENDPOINT", "BASETEN_API_KEY"])
 def test_the_example_environment_has_what_the_plugin_reads(variable: str) -> None:
     assert re.search(rf"^{variable}=", (ROOT / ".env.example").read_text(), re.M)
+
+
+def test_the_continuous_integration_runs_what_the_makefile_has() -> None:
+    run = ROOT / ".ci" / "run"
+    assert os.access(run, os.X_OK)
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    called = re.findall(r"^make (\w+)$", run.read_text(), re.M)
+    assert called == ["setup", "lint", "test", "demo"]
+    assert set(called) <= targets
