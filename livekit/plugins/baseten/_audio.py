@@ -32,7 +32,7 @@ class Intake:
         """How much was pushed, in samples of 16 kHz, what the resampler still holds included."""
         return self._before_change + round(self._since_change * SAMPLE_RATE_HZ / self._rate_hz)
 
-    def converted(self, frame: rtc.AudioFrame) -> bytes:
+    def converted(self, frame: rtc.AudioFrame) -> memoryview:
         """16 kHz mono 16-bit PCM: what can be said of ``frame`` and those before it by now.
 
         Raises:
@@ -42,23 +42,27 @@ class Intake:
             raise ValueError(
                 f"an audio frame of {frame.sample_rate} Hz and {frame.num_channels} channels"
             )
-        before = b""
         if frame.sample_rate != self._rate_hz:
-            before = self.rest()
-            self._before_change = self.position
-            self._since_change = 0
-            self._rate_hz = frame.sample_rate
+            return self._changed_rate(frame)
         self._since_change += frame.samples_per_channel
         if self._rate_hz == SAMPLE_RATE_HZ and frame.num_channels == 1:
-            return before + bytes(frame.data)
+            return frame.data[: frame.samples_per_channel]
         pcm = _mono(frame)
         if self._rate_hz == SAMPLE_RATE_HZ:
-            return before + pcm.tobytes()
+            return pcm.data
         if self._resampler is None:
             self._resampler = soxr.ResampleStream(
                 self._rate_hz, SAMPLE_RATE_HZ, 1, dtype="int16", quality=_QUALITY
             )
-        return before + bytes(self._resampler.resample_chunk(pcm))
+        resampled: NDArray[np.int16] = self._resampler.resample_chunk(pcm)
+        return resampled.data
+
+    def _changed_rate(self, frame: rtc.AudioFrame) -> memoryview:
+        before = self.rest()
+        self._before_change = self.position
+        self._since_change = 0
+        self._rate_hz = frame.sample_rate
+        return memoryview(before + bytes(self.converted(frame)))
 
     def rest(self) -> bytes:
         """What the resampler still holds; the audio ends here, or goes on at another rate."""
@@ -70,7 +74,9 @@ class Intake:
 
 
 def _mono(frame: rtc.AudioFrame) -> NDArray[np.int16]:
-    pcm = np.frombuffer(frame.data, dtype=np.int16)
+    # A frame may lie at the start of a longer buffer.
+    data = frame.data[: frame.samples_per_channel * frame.num_channels]
+    pcm = np.frombuffer(data, dtype=np.int16)
     if frame.num_channels == 1:
         return pcm
     mixed: NDArray[np.float64] = pcm.reshape(-1, frame.num_channels).mean(axis=1)

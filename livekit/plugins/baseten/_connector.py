@@ -82,7 +82,8 @@ class Connector:
         started_s = _now()
         session = new_session()
         ready = await self._taken(session, timeout_s)
-        link = ready or await self.open_new(session, timeout_s=timeout_s)
+        left_s = max(timeout_s - (_now() - started_s), 0.001)
+        link = ready or await self.open_new(session, timeout_s=left_s)
         return Opened(link, _now() - started_s, is_reused=ready is not None)
 
     async def open_patiently(

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 # After the server has heard a flush, with nobody known to speak, this long for a first result of
-# sound that may have been speech.
+# sound that may have been speech; less, down to the least, once recognition was seen to be fast.
 GRACE_S = 1.0
+LEAST_GRACE_S = 0.3
 
 # Where the server answers flushes itself, this long for it, with nobody known to speak.
 ANSWER_S = 2.0
@@ -25,6 +26,7 @@ class Flush:
         position: Stream sample up to which the utterance is to be finished.
         is_sent: It went out on the connection under way.
         trace_id: Of the probe behind it, "" where there is none.
+        heard_s: When the server answered that probe; None until then.
         due_s: When no final will answer it any more; None while the server has not heard it.
     """
 
@@ -32,6 +34,7 @@ class Flush:
     position: int
     is_sent: bool = False
     trace_id: str = ""
+    heard_s: float | None = None
     due_s: float | None = None
 
     def sent(self, trace_id: str, now: float) -> None:
@@ -41,7 +44,8 @@ class Flush:
 
     def reset(self) -> None:
         """A new connection: it has to be sent again."""
-        self.is_sent, self.trace_id, self.due_s = False, "", None
+        self.is_sent, self.trace_id = False, ""
+        self.heard_s = self.due_s = None
 
 
 class Flushes:
@@ -50,6 +54,7 @@ class Flushes:
     def __init__(self) -> None:
         self._waiting: list[Flush] = []
         self._count = 0
+        self._slowest_s: float | None = None  # from hearing a flush to the final that answers it
 
     @property
     def waiting(self) -> list[Flush]:
@@ -68,18 +73,20 @@ class Flushes:
         """The server answered the probe behind one of them."""
         for flush in self._waiting:
             if flush.trace_id and flush.trace_id == trace_id:
-                flush.due_s = now + GRACE_S
+                flush.heard_s = now
+                flush.due_s = now + self._grace_s
 
     def settle(self, now: float, is_silent: Callable[[int], bool]) -> None:
         """Of those that were heard, the ones with nothing but silence behind them are due now."""
         for flush in self._waiting:
-            is_heard = flush.due_s is not None and flush.trace_id
-            if is_heard and is_silent(flush.position):
+            if flush.heard_s is not None and is_silent(flush.position):
                 flush.due_s = min(now, flush.due_s or now)
 
-    def finalized(self, position: int) -> bool:
+    def finalized(self, position: int, now: float) -> bool:
         """A final reaches up to stream sample ``position``; true if it answers any."""
         answered = [f for f in self._waiting if f.position <= position]
+        took_s = [now - f.heard_s for f in answered if f.heard_s is not None]
+        self._slowest_s = max([self._slowest_s or 0.0, *took_s]) if took_s else self._slowest_s
         self._waiting = [f for f in self._waiting if f not in answered]
         return bool(answered)
 
@@ -87,6 +94,12 @@ class Flushes:
         """The server says that it answers one: the position it was asked at, None if none was."""
         first = next((f for f in self._waiting if f.is_sent), None)
         return None if first is None else first.position
+
+    @property
+    def _grace_s(self) -> float:
+        if self._slowest_s is None:
+            return GRACE_S
+        return min(GRACE_S, max(LEAST_GRACE_S, 2 * self._slowest_s))
 
     def overdue(self, now: float) -> bool:
         """Drop those that no final will answer any more; true if there were any."""

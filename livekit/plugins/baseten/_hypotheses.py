@@ -35,14 +35,18 @@ class Reader:
             self._onset = self._onset_from(transcript, start, end)
         return self._hypothesis(transcript, max(start, self._onset), end)
 
-    def final(self, transcript: Transcript) -> Hypothesis:
+    def final(self, transcript: Transcript) -> list[Hypothesis]:
+        """What was said: one hypothesis, or one for each turn where several people spoke."""
+        if transcript.parts:
+            self._onset = None
+            return [self._hypothesis(part, *self._bounds(part)) for part in transcript.parts]
         start, end = self._bounds(transcript)
         if self._onset is not None:
             start = max(start, self._onset)
         self._onset = None
         if not transcript.is_flush:
             end = max(start, end - self._session.dialect.trailing_samples)
-        return self._hypothesis(transcript, start, end)
+        return [self._hypothesis(transcript, start, end)]
 
     def end_of(self, final: Transcript, last_end: int) -> int:
         """Where the next final begins, in connection samples.
@@ -66,7 +70,7 @@ class Reader:
         start = samples(transcript.start_s)
         if start is None:
             start = end - (samples(transcript.audio_s) or 0)
-        return clock.to_stream(max(0, start)), clock.to_stream(end)
+        return clock.to_stream(min(max(0, start), end)), clock.to_stream(end)
 
     def _onset_from(self, first: Transcript, start: int, end: int) -> int:
         """Where speech began, given the utterance's first partial.
@@ -97,10 +101,10 @@ class Reader:
         )
 
     def _spoken(self, word: Word, start: int, end: int) -> SpokenWord:
-        to_stream = self._session.clock.to_stream
+        clock = self._session.clock
         begun, ended = samples(word.start_s), samples(word.end_s)
-        begun = start if begun is None else to_stream(begun)
-        ended = end if ended is None else to_stream(ended)
+        begun = start if begun is None else clock.to_stream(min(begun, clock.sent))
+        ended = end if ended is None else clock.to_stream(min(ended, clock.sent))
         return SpokenWord(word.text, begun, max(begun, ended), word.confidence, word.speaker)
 
 

@@ -35,7 +35,9 @@ class Ledger:
         """All that was pushed has a final."""
         return self.journal.start == self.journal.stop
 
-    def pushed(self, pcm: bytes, stop: int, now_wall_s: float, *, cursor: int | None) -> int:
+    def pushed(
+        self, pcm: bytes | memoryview, stop: int, now_wall_s: float, *, cursor: int | None
+    ) -> int:
         """More audio came.
 
         Args:
@@ -47,11 +49,16 @@ class Ledger:
         Returns:
             How many samples were lost by it: dropped, and heard by no server.
         """
+        before = self.journal.stop
         self.journal.push(pcm)
         self.wall.pushed(stop, now_wall_s)
         held = self.journal.stop - self.journal.start
         excess = held - round(self._keep_s * SAMPLE_RATE_HZ)
-        return self._trim(excess, now_wall_s, cursor) if excess > 0 else 0
+        if excess <= 0:
+            return 0
+        # Audio that came faster than speech is not old, least of all what came this moment.
+        aged = min(before, self.wall.position_at(now_wall_s - self._keep_s))
+        return self._trim(min(self.journal.start + excess, aged), cursor)
 
     def finalized(self, until: int) -> None:
         """A final accounts for everything up to ``until``: it will not be sent again."""
@@ -72,13 +79,9 @@ class Ledger:
         """Nothing that could be speech between two positions that are kept."""
         return self.journal.loudness(start, stop) < _SILENCE_RMS
 
-    def _trim(self, excess: int, now_wall_s: float, cursor: int | None) -> int:
-        """Keep the journal to what a new connection could still need.
-
-        Audio that came faster than speech is not old, and what a live server may owe is kept.
-        """
+    def _trim(self, cut: int, cursor: int | None) -> int:
+        """Drop what lies before ``cut``, except what a live server may owe."""
         start = self.journal.start
-        cut = min(start + excess, self.wall.position_at(now_wall_s - self._keep_s))
         settled = self.sent - _SETTLED_AFTER_SAMPLES
         if cursor is not None:
             cut = min(cut, settled, cursor)

@@ -26,6 +26,11 @@ class Driver(Protocol):
     def expired(self, now: float) -> None: ...
     def deadline(self) -> float | None: ...
 
+    @property
+    def has_events(self) -> bool:
+        """Something happened that whoever is told of changes has to hear."""
+        ...
+
 
 class Link:
     """Runs a `Session` over a `Connection`. Whose stream it is, it learns with `carry`.
@@ -120,7 +125,8 @@ class Link:
                     await self._connection.send(frame)
             except SessionLost:
                 return  # the server may have said why: the reader will find out
-            self._changed()
+            if self._driver.has_events:
+                self._changed()
             self._arm()
             if len(frames) >= _BURST_FRAMES:
                 await asyncio.sleep(0)

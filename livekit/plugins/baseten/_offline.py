@@ -25,7 +25,7 @@ async def recognized(
     """Everything that is said in ``buffer``, as one result with the words and times of all.
 
     Args:
-        recognition: A new one.
+        recognition: A new one, that keeps as much audio as this.
         timeout_s: For the handshake.
 
     Raises:

@@ -100,7 +100,7 @@ class Recognition:
 
     # What just happened
 
-    def push(self, pcm: bytes, stop: int, now_wall_s: float) -> None:
+    def push(self, pcm: bytes | memoryview, stop: int, now_wall_s: float) -> None:
         """More audio was pushed; see `Ledger.pushed`."""
         cursor = self._session.cursor if self._session is not None and self._is_streaming else None
         lost = self._ledger.pushed(pcm, stop, now_wall_s, cursor=cursor)
@@ -149,7 +149,7 @@ class Recognition:
         for frame in session.received_frames():
             if isinstance(frame, Transcript):
                 self._progress.last_result_s = now
-                self._transcribed(session, frame)
+                self._transcribed(session, frame, now)
                 self._flushes.settle(now, self._is_silent)
             elif isinstance(frame, Alive):
                 self._flushes.heard(frame.trace_id, now)
@@ -205,6 +205,10 @@ class Recognition:
         out, self._events = self._events, []
         return out
 
+    @property
+    def has_events(self) -> bool:
+        return bool(self._events)
+
     def deadline(self) -> float | None:
         """When to call `expired`, or None if nothing is awaited."""
         if self._session is None:
@@ -255,7 +259,7 @@ class Recognition:
 
     # Results
 
-    def _transcribed(self, session: Session, transcript: Transcript) -> None:
+    def _transcribed(self, session: Session, transcript: Transcript, now: float) -> None:
         end = samples(transcript.end_s)
         if end is not None and end <= self._progress.final_end:
             return  # said already; or an old partial, sent again in place of a doubtful one
@@ -264,23 +268,26 @@ class Recognition:
             if hypothesis.text:
                 self._utterance.guessed(hypothesis)
         elif not self._is_missing_before(transcript):
-            self._finalized(session, transcript)
+            self._finalized(session, transcript, now)
         self._events += self._utterance.events()
 
-    def _finalized(self, session: Session, final: Transcript) -> None:
-        hypothesis = self._examined(self._reader.final(final))
+    def _finalized(self, session: Session, final: Transcript, now: float) -> None:
+        said = [self._examined(hypothesis) for hypothesis in self._reader.final(final)]
+        is_empty = not any(hypothesis.text for hypothesis in said)
         is_forced = self._is_forced(session, final)
         settled = self._settled_by(session, final)
         self._ledger.finalized(settled)
-        if hypothesis.text or settled > self._utterance.start:
-            self._utterance.finalized(hypothesis, goes_on=is_forced)
+        if not is_empty or settled > self._utterance.start:
+            self._utterance.finalized(*said, goes_on=is_forced)
         # else: noise before the utterance under way, ended by itself when the audio was sent again
         self._events += self._utterance.events()
-        if self._flushes.finalized(settled):
-            if hypothesis.text:
-                self._answered_to = settled
-            else:
+        if not is_empty and (used := self._ledger.unreported()):
+            self._events.append(Used(used))
+        if self._flushes.finalized(settled, now):
+            if is_empty:
                 self._answer_empty()
+            else:
+                self._answered_to = settled
 
     def _examined(self, said: Hypothesis) -> Hypothesis:
         """A final, checked against the audio that it claims to be."""
@@ -323,9 +330,10 @@ class Recognition:
 
     def _note_state_of(self, session: Session) -> None:
         """What became of the session, as far as the stream is concerned."""
-        for reason in session.unreadable.keys() - self._reported:
-            self._reported.add(reason)
-            self._events.append(MessageSkipped(reason))
+        if session.unreadable:
+            for reason in session.unreadable.keys() - self._reported:
+                self._reported.add(reason)
+                self._events.append(MessageSkipped(reason))
         if session.is_proven:
             self._refusals = 0
         if session.state not in ENDED or self._progress.is_over:

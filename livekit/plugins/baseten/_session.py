@@ -110,6 +110,7 @@ class Session:
         self._end_sent_s: float | None = None
         self._acknowledged = False
         self._answers_owed = 0  # flagged finals
+        self._last_answer: Transcript | None = None
         self._progress_s = 0.0
         self._quiet_since_s: float | None = None
         self._probed_s: float | None = None
@@ -167,6 +168,11 @@ class Session:
         except WrongDialect as e:
             self.failed(e)
             return
+        if isinstance(frame, Transcript) and frame.is_flush:
+            if frame == self._last_answer and (frame.text or frame.number is not None):
+                return  # the same answer once more
+            self._last_answer = frame
+            self._answers_owed = max(0, self._answers_owed - 1)
         self._frames.append(frame)
         if isinstance(frame, Failure) and not frame.recoverable:
             self.failed(ServerFailed(frame.error_type, frame.message, permanent=frame.permanent))
@@ -175,8 +181,6 @@ class Session:
             self.is_proven = True
         self.has_results = self.has_results or isinstance(frame, Transcript)
         self._acknowledged = self._acknowledged or isinstance(frame, EndAudio)
-        if isinstance(frame, Transcript) and frame.is_flush:
-            self._answers_owed = max(0, self._answers_owed - 1)
         if self._end_sent_s is not None and self.dialect.is_last(frame) and not self._answers_owed:
             self._step(Input.LAST)
 
@@ -243,6 +247,10 @@ class Session:
     def received_frames(self) -> list[ServerFrame]:
         out, self._frames = self._frames, []
         return out
+
+    @property
+    def has_events(self) -> bool:
+        return False  # it has frames, and whoever reads them was told by the socket
 
     def deadline(self) -> float | None:
         """When to call `expired`, or None if nothing is awaited."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 import uuid
@@ -93,6 +94,7 @@ class SpeechStream(stt.RecognizeStream):
         self._intake = Intake()
         self._recognition = recognition
         self._speaker = Speaker(f"baseten-{uuid.uuid4().hex[:12]}", self._recognition.wall.at)
+        self._connect_timeout_s = conn_options.timeout
         self._link: Link | None = None
         self._change: asyncio.Task[None] | None = None
         self._paused = asyncio.Event()
@@ -106,7 +108,9 @@ class SpeechStream(stt.RecognizeStream):
             conn_options=_Backoff(
                 max_retry=conn_options.max_retry,
                 retry_interval=conn_options.retry_interval,
-                timeout=conn_options.timeout,
+                # LiveKit gives the budget back to an attempt that outlived this timeout, taking it
+                # for connected. One that timed out never was; `_named` gives back instead.
+                timeout=math.inf,
                 retry_after_s=lambda: self._retry_after_s,
             ),
             sample_rate=SAMPLE_RATE_HZ,
@@ -233,7 +237,7 @@ class SpeechStream(stt.RecognizeStream):
         patience_s = self._limits.cold_start_timeout_s
         if patience_s and not self._has_connected:
             return await self._connector.open_patiently(new_session, timeout_s=patience_s)
-        return await self._connector.open(new_session, timeout_s=self._conn_options.timeout)
+        return await self._connector.open(new_session, timeout_s=self._connect_timeout_s)
 
     def _take_over(self, opened: Opened) -> None:
         """A connection carries the stream from now on; the one before it stops at once."""
@@ -316,15 +320,15 @@ class SpeechStream(stt.RecognizeStream):
         def new_session() -> Session:
             return Session(dialect, self._limits.patience)
 
-        opened = await self._connector.open(new_session, timeout_s=self._conn_options.timeout)
+        opened = await self._connector.open(new_session, timeout_s=self._connect_timeout_s)
         try:
-            await asyncio.wait_for(opened.link.proven(), self._conn_options.timeout)
+            await asyncio.wait_for(opened.link.proven(), self._connect_timeout_s)
             await self._pause()
             if opened.link.session.error is not None:
                 raise opened.link.session.error
         except asyncio.TimeoutError:
             self._connector.close_later(opened.link)
-            raise ConnectTimedOut(self._conn_options.timeout) from None
+            raise ConnectTimedOut(self._connect_timeout_s) from None
         except (BasetenError, asyncio.CancelledError):
             self._connector.close_later(opened.link)
             raise

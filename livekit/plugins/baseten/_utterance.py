@@ -76,12 +76,17 @@ class Utterance:
             self._preflighted = hypothesis.text
             self._events.append(Preflight(self.number, hypothesis))
 
-    def finalized(self, hypothesis: Hypothesis, *, goes_on: bool) -> None:
-        """A final, empty or not. ``goes_on``: it was forced while somebody was speaking."""
-        if hypothesis.text:
+    def finalized(self, *hypotheses: Hypothesis, goes_on: bool) -> None:
+        """A final: what each speaker in turn said, or nothing.
+
+        Args:
+            goes_on: It was forced while somebody was speaking.
+        """
+        said = [hypothesis for hypothesis in hypotheses if hypothesis.text]
+        for hypothesis in said:
             self._speak(hypothesis)
             self._events.append(Final(self.number, hypothesis))
-        elif self._shown is not None:
+        if not said and self._shown is not None:
             self.answered_empty()
         self._shown = None
         if not self.is_open:

@@ -22,6 +22,7 @@ from livekit.agents import (
 )
 from livekit.agents.types import NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import is_given
+from livekit.agents.utils.audio import calculate_audio_duration
 
 from ._connector import Connector
 from ._endpoint import Endpoint, resolve_url
@@ -246,7 +247,7 @@ class STT(stt.STT):
         stream = SpeechStream(
             stt=self,
             connector=self._connector,
-            recognition=self._recognition(options),
+            recognition=self._recognition(options, replay_s=self._limits.replay_buffer_s),
             options=options,
             limits=self._limits,
             conn_options=conn_options,
@@ -267,7 +268,8 @@ class STT(stt.STT):
         try:
             data = await recognized(
                 buffer,
-                self._recognition(options),
+                # Without a replay, whole: there is one connection, and nothing is old.
+                self._recognition(options, replay_s=1.0 + calculate_audio_duration(buffer)),
                 self._connector,
                 timeout_s=conn_options.timeout,
             )
@@ -385,11 +387,11 @@ class STT(stt.STT):
     def _new_session(self) -> Session:
         return Session(dialect_for(self._options_with_keyterms), self._limits.patience)
 
-    def _recognition(self, options: Options) -> Recognition:
+    def _recognition(self, options: Options, *, replay_s: float) -> Recognition:
         return Recognition(
             dialect_for(options),
             self._limits.patience,
-            replay_s=self._limits.replay_buffer_s,
+            replay_s=replay_s,
             preflight=self._preflight,
             drop_hallucinations=self._drop_hallucinations,
         )

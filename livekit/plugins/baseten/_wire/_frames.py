@@ -30,6 +30,7 @@ class Transcript:
         is_flush: The server's answer to the end of audio or a forced end of the utterance.
         language: Standard code, "" where the server named none.
         confidence: Mean probability of the words, None where there are none.
+        parts: Where several people spoke, what each said in turn; else empty.
     """
 
     text: str
@@ -45,6 +46,7 @@ class Transcript:
     language: str = ""
     speaker: str | None = None
     confidence: float | None = None
+    parts: tuple[Transcript, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ impossible time costs the time and not the word.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from .._errors import UnreadableFrame, WrongDialect
@@ -56,23 +58,24 @@ def is_transcription(raw: dict[str, Any]) -> bool:
 def transcript(raw: dict[str, Any]) -> Transcript:
     """Any shape of result: current, or with the top-level ``transcript`` of older runtimes."""
     segments = [s for s in _list(raw.get("segments")) if isinstance(s, dict)]
+    runs = [list(run) for _, run in itertools.groupby(segments, key=_speaker)]
+    whole = _read(raw, segments)
+    if len(runs) < 2:
+        return whole
+    return replace(whole, parts=tuple(_read(raw, run) for run in runs))
+
+
+def _read(raw: dict[str, Any], segments: list[dict[str, Any]]) -> Transcript:
     words = tuple(_words(segments))
     text = " ".join(t for t in (_text(s.get("text")) for s in segments) if t)
     if not text:
         text = _text(raw.get("transcript", raw.get("text")))
-    starts = [
-        t for t in (_seconds(_either(s, "start_time", "start")) for s in segments) if t is not None
-    ]
-    ends = [t for t in (_seconds(_either(s, "end_time", "end")) for s in segments) if t is not None]
-    speakers = [s["speaker"] for s in segments if isinstance(s.get("speaker"), str)]
+    speakers = [speaker for s in segments if (speaker := _speaker(s)) is not None]
     is_diarized = bool(_list(raw.get("diarization"))) or bool(speakers)
-    end_s = max(ends, default=None)
+    start_s, end_s = _span(segments)
     if is_diarized and end_s is not None:
         # In sentence mode a segment ends where its last word starts.
         end_s = max([end_s, *(w.end_s for w in words if w.end_s is not None)])
-    start_s = min(starts, default=None)
-    if start_s is not None and end_s is not None and start_s > end_s:
-        start_s = None
     return Transcript(
         text=text,
         is_final=_is_final(raw),
@@ -85,9 +88,24 @@ def transcript(raw: dict[str, Any]) -> Transcript:
         is_diarized=is_diarized,
         is_suspect=any(s.get("possible_hallucination") is True for s in segments),
         language=_language(raw, segments),
-        speaker=_main_speaker(speakers),
+        speaker=max(speakers, key=speakers.count, default=None),
         confidence=mean_confidence(words) if words else _probability(raw.get("confidence")),
     )
+
+
+def _span(segments: list[dict[str, Any]]) -> tuple[float | None, float | None]:
+    starts = [_seconds(_either(s, "start_time", "start")) for s in segments]
+    ends = [_seconds(_either(s, "end_time", "end")) for s in segments]
+    start_s = min((t for t in starts if t is not None), default=None)
+    end_s = max((t for t in ends if t is not None), default=None)
+    if start_s is not None and end_s is not None and start_s > end_s:
+        start_s = None
+    return start_s, end_s
+
+
+def _speaker(segment: dict[str, Any]) -> str | None:
+    speaker = segment.get("speaker")
+    return speaker if isinstance(speaker, str) else None
 
 
 def error_text(raw: dict[str, Any]) -> str:
@@ -142,10 +160,6 @@ def _language(raw: dict[str, Any], segments: list[dict[str, Any]]) -> str:
         if isinstance(named, str) and (code := to_standard(named)):
             return code
     return ""
-
-
-def _main_speaker(speakers: list[str]) -> str | None:
-    return max(speakers, key=speakers.count) if speakers else None
 
 
 def _either(raw: dict[str, Any], key: str, older: str) -> Any:

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from .. import _language, _prompt
-from .._errors import LocalProtocolError, UnreadableFrame
+from .._errors import LocalProtocolError, UnreadableFrame, WrongDialect
 from .._options import Options
 from .._timeline import SAMPLE_RATE_HZ
 from . import _reading, _writing
@@ -77,6 +77,7 @@ class Qwen3:
         kind = raw.get("type")
         if kind == "error":
             message = _reading.error_text(raw)
+            _refuse_other_dialect(raw)
             permanent = any(said in message.lower() for said in _PERMANENT)
             return Failure("", message, recoverable=False, permanent=permanent)
         if not isinstance(kind, str):
@@ -85,6 +86,16 @@ class Qwen3:
 
     def is_last(self, frame: ServerFrame) -> bool:
         return isinstance(frame, Transcript) and frame.is_flush
+
+
+def _refuse_other_dialect(raw: dict[str, Any]) -> None:
+    """Whisper's errors are typed, and it takes no audio in text frames."""
+    body = raw.get("body")
+    if isinstance(body, dict) and body.get("error_type") == "STREAM_ERROR":
+        raise WrongDialect(
+            "the deployment does not speak Qwen3-ASR's protocol. Is it Whisper? Then leave out "
+            'model="qwen3-asr".'
+        )
 
 
 def _handshake(options: Options) -> dict[str, Any]:

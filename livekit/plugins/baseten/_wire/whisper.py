@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _language, _prompt
-from .._errors import UnreadableFrame
+from .._errors import UnreadableFrame, WrongDialect
 from .._options import Options
 from .._timeline import SAMPLE_RATE_HZ
 from . import _reading, _writing
@@ -86,6 +86,7 @@ class Whisper:
         if kind == "health_check":
             return Alive(str(raw.get("trace_id") or ""))
         if kind == "error":
+            _refuse_other_dialect(raw)
             return _failure(raw)
         if not isinstance(kind, str):
             raise UnreadableFrame("a message without a type")
@@ -126,14 +127,25 @@ def _metadata(options: Options) -> dict[str, Any]:
         whisper_params["whisper_sampling_params"] = sampling
     if options.enable_diarization:
         whisper_params["enable_diarization"] = True
-        if options.diarization_granularity:
-            whisper_params["diarization_granularity"] = options.diarization_granularity
+        # The server's default, sentences, holds back whatever has no full stop yet.
+        granularity = options.diarization_granularity or "split_segment"
+        whisper_params["diarization_granularity"] = granularity
     metadata = {
         "whisper_params": whisper_params,
         "streaming_params": _writing.streaming_params(options),
         "streaming_vad_config": _writing.streaming_vad_config(options),
     }
     return _writing.merged(metadata, options.extra_metadata)
+
+
+def _refuse_other_dialect(raw: dict[str, Any]) -> None:
+    """A Whisper server's errors have a body; Qwen3-ASR's do not, and it knows no health check."""
+    said = _reading.error_text(raw)
+    if raw.get("body") is None and any(word in said.lower() for word in ("health_check", "binary")):
+        raise WrongDialect(
+            "the deployment does not speak Whisper's protocol. Is it Qwen3-ASR? Then pass "
+            f'model="qwen3-asr". It said: {said}'
+        )
 
 
 def _failure(raw: dict[str, Any]) -> Failure:
