@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from livekit.plugins.baseten._flushes import ANSWER_S, GRACE_S, Flush, Flushes
+import pytest
+
+from livekit.plugins.baseten._flushes import (
+    ANSWER_S,
+    GRACE_S,
+    LEAST_GRACE_S,
+    Flush,
+    Flushes,
+)
 
 
 def sent(flush: Flush) -> Flush:
@@ -31,11 +39,11 @@ def test_a_final_answers_those_it_reaches() -> None:
     flushes = Flushes()
     flushes.asked(100)
     later = flushes.asked(300)
-    assert not flushes.finalized(99)
-    assert flushes.finalized(100)
+    assert not flushes.finalized(99, now=6.0)
+    assert flushes.finalized(100, now=6.0)
     assert flushes.waiting == [later]
-    assert flushes.finalized(1000)
-    assert not flushes.finalized(1000)
+    assert flushes.finalized(1000, now=6.0)
+    assert not flushes.finalized(1000, now=6.0)
 
 
 def test_an_answer_that_says_so_is_for_the_first_that_was_sent() -> None:
@@ -45,7 +53,7 @@ def test_an_answer_that_says_so_is_for_the_first_that_was_sent() -> None:
     sent(flushes.asked(200))
     sent(flushes.asked(300))
     assert flushes.answered() == 200
-    flushes.finalized(200)
+    flushes.finalized(200, now=6.0)
     assert flushes.answered() == 300
 
 
@@ -82,6 +90,33 @@ def test_sound_gets_some_grace_and_silence_none() -> None:
     assert flushes.overdue(5.5)
     assert not flushes
     assert not flushes.overdue(1e9)
+
+
+@pytest.mark.parametrize(
+    ("answered_in_s", "grace_s"),
+    [(0.0, LEAST_GRACE_S), (0.25, 0.5), (0.4, 0.8), (3.0, GRACE_S)],
+)
+def test_a_server_that_was_seen_to_be_fast_gets_less_grace(
+    answered_in_s: float, grace_s: float
+) -> None:
+    flushes = Flushes()
+    sent(flushes.asked(100))
+    flushes.heard("flush-1", 5.0)
+    assert flushes.finalized(100, now=5.0 + answered_in_s)
+    sent(flushes.asked(200))
+    flushes.heard("flush-2", 20.0)
+    assert flushes.deadline == pytest.approx(20.0 + grace_s)
+
+
+def test_the_slowest_answer_counts() -> None:
+    flushes = Flushes()
+    for n, took_s in enumerate([0.4, 0.1], 1):
+        sent(flushes.asked(n))
+        flushes.heard(f"flush-{n}", 5.0)
+        flushes.finalized(n, now=5.0 + took_s)
+    sent(flushes.asked(3))
+    flushes.heard("flush-3", 20.0)
+    assert flushes.deadline == pytest.approx(20.8)
 
 
 def test_settling_asks_about_the_flushs_own_position() -> None:

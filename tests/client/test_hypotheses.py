@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from livekit.plugins.baseten._events import Hypothesis
 from livekit.plugins.baseten._hypotheses import Reader, samples
 from livekit.plugins.baseten._options import Options
 from livekit.plugins.baseten._session import Patience, Session
@@ -38,13 +39,18 @@ def result(text: str = "hi", *, final: bool = True, **details: Any) -> Transcrip
     return Transcript(text, final, **details)
 
 
+def final_of(reader: Reader, transcript: Transcript) -> Hypothesis:
+    (heard,) = reader.final(transcript)
+    return heard
+
+
 # Times from words
 
 
 def test_times_come_from_the_words_and_not_from_the_buffer() -> None:
     reader, _ = reading()
     words = (Word("turn", 4.0, 4.5, 0.9), Word("on", 4.5, 4.75, 0.7))
-    heard = reader.final(result("turn on", words=words, start_s=3.0, end_s=6.0, confidence=0.8))
+    heard = final_of(reader, result("turn on", words=words, start_s=3.0, end_s=6.0, confidence=0.8))
     assert (heard.start, heard.end) == (4 * RATE, round(4.75 * RATE))
     assert [(w.text, w.start, w.end) for w in heard.words] == [
         ("turn", 4 * RATE, round(4.5 * RATE)),
@@ -56,7 +62,7 @@ def test_times_come_from_the_words_and_not_from_the_buffer() -> None:
 
 def test_times_are_the_streams_whatever_connection_they_came_over() -> None:
     reader, _ = reading(origin=100_000)
-    heard = reader.final(result(words=(Word("hi", 1.0, 1.5),), start_s=0.0, end_s=2.0))
+    heard = final_of(reader, result(words=(Word("hi", 1.0, 1.5),), start_s=0.0, end_s=2.0))
     assert (heard.start, heard.end) == (100_000 + RATE, 100_000 + round(1.5 * RATE))
 
 
@@ -70,7 +76,7 @@ def test_times_are_the_streams_whatever_connection_they_came_over() -> None:
 )
 def test_a_word_without_a_time_has_the_utterances(word: Word, start: int, end: int) -> None:
     reader, _ = reading()
-    heard = reader.final(result(words=(word,), start_s=1.0, end_s=4.0))
+    heard = final_of(reader, result(words=(word,), start_s=1.0, end_s=4.0))
     assert (heard.words[0].start, heard.words[0].end) == (start, end)
     assert 0 <= heard.start <= heard.end
 
@@ -80,8 +86,9 @@ def test_made_up_silence_moves_no_word() -> None:
     session.clock.silence(19 * CHUNK)
     session.clock.audio(RATE)
     after_s = (session.clock.sent - RATE) / RATE
-    heard = reader.final(
-        result(words=(Word("hi", after_s + 0.25, after_s + 0.5),), start_s=0.0, end_s=after_s + 1)
+    heard = final_of(
+        reader,
+        result(words=(Word("hi", after_s + 0.25, after_s + 0.5),), start_s=0.0, end_s=after_s + 1),
     )
     stream_start = session.clock.to_stream(session.clock.sent - RATE)
     assert heard.start == stream_start + RATE // 4
@@ -93,14 +100,14 @@ def test_made_up_silence_moves_no_word() -> None:
 
 def test_a_final_without_words_ends_before_the_silence_that_ended_it() -> None:
     reader, _ = reading()
-    heard = reader.final(result(start_s=1.0, end_s=4.0))
+    heard = final_of(reader, result(start_s=1.0, end_s=4.0))
     assert (heard.start, heard.end) == (RATE, 4 * RATE - TRAILING)
     assert heard.heard_to >= heard.end
 
 
 def test_a_final_that_was_forced_by_a_flush_ends_where_the_audio_does() -> None:
     reader, _ = reading()
-    heard = reader.final(result(start_s=1.0, end_s=4.0, is_flush=True))
+    heard = final_of(reader, result(start_s=1.0, end_s=4.0, is_flush=True))
     assert heard.end == 4 * RATE
 
 
@@ -110,9 +117,9 @@ def test_the_first_partial_says_where_speech_began() -> None:
     assert first.start == 10 * RATE - CHUNK  # it came with the first frame of speech
     second = reader.partial(result("hi there", final=False, start_s=0.0, end_s=10.5))
     assert second.start == first.start
-    heard = reader.final(result("hi there", start_s=0.0, end_s=12.0))
+    heard = final_of(reader, result("hi there", start_s=0.0, end_s=12.0))
     assert heard.start == first.start
-    again = reader.final(result(start_s=12.0, end_s=15.0))
+    again = final_of(reader, result(start_s=12.0, end_s=15.0))
     assert again.start == 12 * RATE
 
 
@@ -126,7 +133,7 @@ def test_on_a_new_connection_an_onset_is_heard_anew() -> None:
     reader, session = reading()
     reader.partial(result(final=False, start_s=0.0, end_s=10.0))
     reader.attached(session)
-    assert reader.final(result(start_s=3.0, end_s=5.0)).start == 3 * RATE
+    assert final_of(reader, result(start_s=3.0, end_s=5.0)).start == 3 * RATE
 
 
 @pytest.mark.parametrize(
@@ -150,8 +157,8 @@ def test_whatever_is_missing_or_wrong_the_times_are_in_order_and_in_the_stream(
     details: dict[str, Any], final: bool
 ) -> None:
     reader, session = reading(origin=RATE, sent_s=10.0)
-    read = reader.final if final else reader.partial
-    heard = read(result(final=final, **details))
+    said = result(final=final, **details)
+    heard = final_of(reader, said) if final else reader.partial(said)
     stop = session.clock.to_stream(session.clock.sent)
     assert RATE <= heard.start <= heard.end <= stop
     assert all(RATE <= w.start <= w.end <= stop for w in heard.words)
@@ -187,24 +194,42 @@ def test_an_empty_final_that_says_nothing_of_its_length_accounts_for_nothing() -
 def test_until_a_server_names_one_the_language_is_the_one_asked_for() -> None:
     reader, _ = reading(asked="de-CH")
     assert reader.partial(result(final=False)).language == "de"
-    assert reader.final(result(language="fr")).language == "fr"
-    assert reader.final(result()).language == "fr"
+    assert final_of(reader, result(language="fr")).language == "fr"
+    assert final_of(reader, result()).language == "fr"
 
 
 def test_a_language_to_be_detected_is_none_until_it_is() -> None:
     reader, _ = reading(asked="auto")
     assert reader.partial(result(final=False)).language == ""
-    assert reader.final(result(language="fr")).language == "fr"
+    assert final_of(reader, result(language="fr")).language == "fr"
     assert reader.partial(result(final=False)).language == "fr"
 
 
 def test_details_are_handed_on() -> None:
     reader, _ = reading()
     words = (Word("hi", 1.0, 1.5, 0.5, "A"),)
-    heard = reader.final(result(words=words, speaker="A", is_suspect=True, end_s=2.0))
+    heard = final_of(reader, result(words=words, speaker="A", is_suspect=True, end_s=2.0))
     assert heard.speaker == "A"
     assert heard.words[0].speaker == "A"
     assert heard.is_suspect
+
+
+def test_where_several_people_spoke_each_part_has_its_own_times() -> None:
+    reader, _ = reading()
+    reader.partial(result(final=False, start_s=0.0, end_s=10.0))
+    parts = (
+        result("yes", words=(Word("yes", 1.0, 1.5, 0.9, "A"),), start_s=0.0, end_s=2.0),
+        result("no", start_s=2.0, end_s=3.0, speaker="B"),
+    )
+    first, second = reader.final(result("yes no", start_s=0.0, end_s=3.0, parts=parts))
+    assert (first.text, first.start, first.end) == ("yes", RATE, RATE * 3 // 2)
+    assert (second.text, second.speaker, second.start, second.end) == (
+        "no",
+        "B",
+        2 * RATE,
+        3 * RATE,
+    )
+    assert final_of(reader, result(start_s=3.0, end_s=5.0)).start == 3 * RATE
 
 
 @pytest.mark.parametrize(

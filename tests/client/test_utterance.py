@@ -98,6 +98,27 @@ def test_a_forced_final_is_no_end_of_speech() -> None:
     assert [type(e) for e in events].count(SpeechEnded) == 1
 
 
+def test_a_final_of_several_speakers_is_one_utterance() -> None:
+    utterance = Utterance()
+    utterance.guessed(said("yes no"))
+    utterance.finalized(
+        said("yes", 100, 200, speaker="A"),
+        SILENCE,
+        said("no", 250, 300, speaker="B"),
+        goes_on=False,
+    )
+    kinds = [type(event) for event in utterance.events()]
+    assert kinds == [SpeechStarted, Interim, Final, Final, SpeechEnded]
+
+
+def test_a_final_of_nobody_takes_back_what_was_shown() -> None:
+    utterance = Utterance()
+    utterance.guessed(said("hm"))
+    utterance.finalized(goes_on=False)
+    kinds = [type(event) for event in utterance.events()]
+    assert kinds == [SpeechStarted, Interim, Interim, Final, SpeechEnded]
+
+
 def test_nothing_after_a_forced_final_ends_the_speech_all_the_same() -> None:
     utterance = Utterance()
     utterance.finalized(said("one", 100, 400), goes_on=True)

@@ -204,13 +204,25 @@ def test_without_diarization_a_word_past_the_buffers_end_does_not_move_it() -> N
     assert frame.speaker is None
 
 
-def test_the_speaker_is_the_one_of_most_segments() -> None:
+def test_where_several_people_spoke_each_turn_is_a_part_and_the_whole_is_who_spoke_most() -> None:
     frame = read(
         **transcription(
-            segment("a", speaker="A"), segment("b", speaker="B"), segment("c", speaker="B")
+            segment("a", 0, 1, speaker="A"),
+            segment("b", 1, 2, speaker="B"),
+            segment("c", 2, 3, speaker="B"),
+            segment("d", 3, 4, speaker=None),
         )
     )
-    assert frame.speaker == "B"
+    assert (frame.text, frame.speaker, frame.start_s, frame.end_s) == ("a b c d", "B", 0.0, 4.0)
+    said = [(part.speaker, part.text, part.start_s, part.end_s) for part in frame.parts]
+    assert said == [("A", "a", 0.0, 1.0), ("B", "b c", 1.0, 3.0), (None, "d", 3.0, 4.0)]
+    assert all(part.is_final for part in frame.parts)
+
+
+def test_one_speaker_makes_no_parts() -> None:
+    frame = read(**transcription(segment("a", speaker="A"), segment("b", speaker="A")))
+    assert frame.parts == ()
+    assert read(**transcription(segment("a"), segment("b"))).parts == ()
 
 
 # Details that are wrong cost the detail and not the words
@@ -411,6 +423,12 @@ def test_the_presets_with_cumulative_results_are_named() -> None:
     with pytest.raises(WrongDialect, match="speaker-attributed") as e:
         read(type="transcription", segments=[], processed_s=1.0, num_speakers=2)
     assert "model_endpoint" in str(e.value)
+
+
+@pytest.mark.parametrize("said", ["unknown type: health_check", "binary frames are not supported"])
+def test_the_other_model_of_this_package_is_named(said: str) -> None:
+    with pytest.raises(WrongDialect, match="qwen3-asr"):
+        read(type="error", message=said)
 
 
 # What is no frame at all
