@@ -23,6 +23,7 @@ from ._errors import (
 from ._link import Link
 from ._session import Session, State
 from ._transport import Connection
+from ._within import within
 from .log import logger
 
 # A connection kept for the next stream holds a place on a replica: not for ever.
@@ -136,7 +137,7 @@ class Connector:
             link = (await self.open_patiently(new_session, timeout_s=left_s)).link
             left_s = max(timeout_s - (_now() - started_s), 0.001)
             try:
-                await asyncio.wait_for(link.proven(), left_s)
+                await within(left_s, link.proven())
             except (BasetenError, asyncio.TimeoutError) as e:
                 self.close_later(link)
                 if isinstance(e, asyncio.TimeoutError):

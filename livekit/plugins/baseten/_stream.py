@@ -33,6 +33,7 @@ from ._session import Patience, Session
 from ._speech import Speaker, to_api_error
 from ._timeline import SAMPLE_RATE_HZ
 from ._wire import Dialect, dialect_for
+from ._within import within
 from .log import logger
 
 if TYPE_CHECKING:
@@ -322,7 +323,7 @@ class SpeechStream(stt.RecognizeStream):
 
         opened = await self._connector.open(new_session, timeout_s=self._connect_timeout_s)
         try:
-            await asyncio.wait_for(opened.link.proven(), self._connect_timeout_s)
+            await within(self._connect_timeout_s, opened.link.proven())
             await self._pause()
             if opened.link.session.error is not None:
                 raise opened.link.session.error
@@ -346,7 +347,7 @@ class SpeechStream(stt.RecognizeStream):
         self._paused.clear()
         if not self._recognition.is_pausing:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._paused.wait(), _PAUSE_WITHIN_S)
+                await within(_PAUSE_WITHIN_S, self._paused.wait())
 
     # Events
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import aiohttp
 
 from ._errors import BasetenError, ConnectFailed, ConnectTimedOut, HandshakeRefused, SessionLost
+from ._within import within
 
 # A close handshake is a courtesy: the peer may be long gone, and a call that ends waits for us.
 _CLOSE_TIMEOUT_S = 0.05
@@ -43,15 +44,20 @@ class Connection:
             ConnectTimedOut: It did not answer in time.
             ConnectFailed: It could not be reached.
         """
-        opening = http.ws_connect(
-            url,
-            headers=headers,
-            heartbeat=ping_interval_s or None,
-            max_msg_size=_MAX_MESSAGE_BYTES,
-            timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT_S),
-        )
+
+        async def opening() -> Connection:
+            return cls(
+                await http.ws_connect(
+                    url,
+                    headers=headers,
+                    heartbeat=ping_interval_s or None,
+                    max_msg_size=_MAX_MESSAGE_BYTES,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT_S),
+                )
+            )
+
         try:
-            return cls(await asyncio.wait_for(opening, timeout_s))
+            return await within(timeout_s, opening(), discard=Connection.close)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError, ValueError) as e:
             error = _named(e, timeout_s)
         raise error  # out here: the original, which holds the key, is not even its context
@@ -90,7 +96,7 @@ class Connection:
         """Close it, politely but not patiently."""
         # Whatever goes wrong with it, it is closed then.
         with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError):
-            await asyncio.wait_for(self._ws.close(), _CLOSE_TIMEOUT_S)
+            await within(_CLOSE_TIMEOUT_S, self._ws.close())
 
 
 def _named(error: Exception, timeout_s: float) -> BasetenError:
