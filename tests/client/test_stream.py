@@ -63,7 +63,7 @@ SPEECH = coded_speech([(1600, 4000), (800, 4000), (16_000, 4000)], trailing_samp
 
 @pytest.fixture(scope="module", autouse=True)
 def little_to_collect() -> Iterator[None]:
-    """What was there before these tests is no garbage of theirs: looking at it each time is slow."""
+    """What was there before is no garbage of these tests, and slow to look at each time."""
     gc.collect()
     gc.freeze()
     yield
