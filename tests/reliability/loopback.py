@@ -47,6 +47,7 @@ class Listener:
         self.used_s = 0.0
         stt.on("error", self._failed)
         stt.on("metrics_collected", self._measured)
+        self.stt = stt
         self.stream: SpeechStream = stt.stream(conn_options=conn_options)
         self._changed = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
@@ -110,6 +111,15 @@ async def listening(stt: STT, conn_options: APIConnectOptions = QUICK) -> AsyncI
         yield listener
     finally:
         await listener.aclose()
+
+
+@contextlib.asynccontextmanager
+async def calling(
+    server: Server | str, conn_options: APIConnectOptions = QUICK, **options: Any
+) -> AsyncIterator[Listener]:
+    """One stream of an STT of its own."""
+    async with client(server, **options) as stt, listening(stt, conn_options) as listener:
+        yield listener
 
 
 def push(stream: SpeechStream, pcm: bytes) -> None:

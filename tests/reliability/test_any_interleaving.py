@@ -159,7 +159,7 @@ def test_a_user_who_mutes_in_mid_word_is_heard_once() -> None:
     for _ in range(60):
         call.wait(1000)
         call.connect()
-    assert isinstance(call.events[-1], SpeechEnded), "somebody waits for the end of speech"
+    assert call.recognition.is_pausing, "somebody waits for the end of speech"
     call.finish()
     check(call)
     assert call.connections == 1, "a mute costs no connection"
@@ -246,6 +246,6 @@ def test_a_flush_that_no_server_heard_is_asked_again() -> None:
     call.cut()
     call.connect()
     call.settle()
-    assert isinstance(call.events[-1], SpeechEnded), "without the silence that ends an utterance"
+    assert any(isinstance(event, SpeechEnded) for event in call.events)
     call.finish()
     check(call)

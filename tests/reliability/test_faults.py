@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from reliability.loopback import Listener, check, client, listening, relayed
+from reliability.loopback import Listener, calling, check, client, listening, relayed
 
 from livekit.agents import APIConnectionError
 from livekit.plugins.baseten import _link, _recognition
@@ -119,7 +119,7 @@ async def test_a_reconnection_that_is_refused_is_tried_again(status: int) -> Non
 async def test_a_service_that_is_down_for_a_while_is_found_again(seed: int) -> None:
     speech = speech_of(seed)
     async with serve() as server, relayed(server) as relay:  # noqa: SIM117 - one line too long
-        async with client(relay.url) as stt, listening(stt) as listener:
+        async with calling(relay.url) as listener:
             half = len(speech.pcm) // 4 * 2
             listener.push(speech.pcm[:half])
             first = await server.wait_for_connection()
@@ -151,7 +151,7 @@ async def test_an_error_in_the_middle_of_sending_costs_nothing(
 
     monkeypatch.setattr(Connection, "send", breaking)
     speech = speech_of(seed)
-    async with serve() as server, client(server) as stt, listening(stt) as listener:
+    async with serve() as server, calling(server) as listener:
         await converse(listener, speech, ends_at_once=seed % 3 == 0)
         assert len(server.connections) > 1
 
@@ -165,7 +165,7 @@ async def test_nothing_is_lost_where_audio_trickles(
     monkeypatch.setattr(_link, "_BURST_FRAMES", burst_frames)
     speech = speech_of(7)
     plan = [WAYS[way](at) for at in (5_000, 20_000, 41_000, 30_000, 15_500)]
-    async with serve(*plan) as server, client(server) as stt, listening(stt) as listener:
+    async with serve(*plan) as server, calling(server) as listener:
         await converse(listener, speech, ends_at_once=False)
         assert len(server.connections) == 6
 
@@ -173,7 +173,7 @@ async def test_nothing_is_lost_where_audio_trickles(
 async def test_a_call_at_a_lively_pace_is_cut_five_times() -> None:
     """Ten times as fast as speech, in frames of 10 ms as a room delivers them."""
     speech = speech_of(11)
-    async with serve() as server, client(server) as stt, listening(stt) as listener:
+    async with serve() as server, calling(server) as listener:
         step, cut = 2 * 160, 0
         for at in range(0, len(speech.pcm), step):
             listener.push(speech.pcm[at : at + step])
