@@ -44,7 +44,7 @@ class ConnectFailed(BasetenError):
 
 class ConnectTimedOut(BasetenError):
     def __init__(self, timeout_s: float) -> None:
-        super().__init__(f"no answer to the WebSocket handshake within {timeout_s:g} s")
+        super().__init__(f"no answer to the WebSocket handshake within {timeout_s:.3g} s")
         self.timeout_s = timeout_s
 
 

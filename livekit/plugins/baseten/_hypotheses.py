@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ._events import Hypothesis, SpokenWord
 from ._session import Session
 from ._timeline import SAMPLE_RATE_HZ
@@ -33,7 +35,12 @@ class Reader:
         start, end = self._bounds(transcript)
         if self._onset is None:
             self._onset = self._onset_from(transcript, start, end)
-        return self._hypothesis(transcript, max(start, self._onset), end)
+        said = self._hypothesis(transcript, max(start, self._onset), end)
+        if self._session.dialect.trailing_samples:
+            return said
+        # Bounded by the speech, it does not tell how much was heard: no more than was sent.
+        clock = self._session.clock
+        return replace(said, heard_to=clock.to_stream(clock.sent))
 
     def final(self, transcript: Transcript) -> list[Hypothesis]:
         """What was said: one hypothesis, or one for each turn where several people spoke."""

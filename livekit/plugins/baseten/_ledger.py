@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._timeline import SAMPLE_RATE_HZ, Journal, WallClock
+from ._timeline import SAMPLE_RATE_HZ, WINDOW_SAMPLES, Journal, WallClock
 
 # LiveKit's metrics are fed this often.
 _USAGE_EVERY_SAMPLES = 5 * SAMPLE_RATE_HZ
@@ -13,6 +13,9 @@ _SETTLED_AFTER_SAMPLES = (30 + 5) * SAMPLE_RATE_HZ
 
 # Root mean square below which nobody speaks: about -50 dBFS.
 _SILENCE_RMS = 100.0
+
+# And above which a room is not noisy but somebody talks: about -36 dBFS.
+_LOUD_RMS = 500.0
 
 
 class Ledger:
@@ -78,6 +81,16 @@ class Ledger:
     def is_silent(self, start: int, stop: int) -> bool:
         """Nothing that could be speech between two positions that are kept."""
         return self.journal.loudness(start, stop) < _SILENCE_RMS
+
+    def loud_s(self, start: int, stop: int) -> float:
+        """Seconds, in steps of 32 ms, as loud as speech is when somebody means to be heard."""
+        windows = self.journal.windows(start, stop)
+        return sum(1 for rms in windows if rms > _LOUD_RMS) * WINDOW_SAMPLES / SAMPLE_RATE_HZ
+
+    def has_faded(self, start: int, stop: int, tail_samples: int) -> bool:
+        """The last ``tail_samples`` are next to nothing beside what came before them."""
+        tail = self.journal.loudness(stop - tail_samples, stop)
+        return tail < max(_SILENCE_RMS, self.journal.loudness(start, stop) / 10)
 
     def _trim(self, cut: int, cursor: int | None) -> int:
         """Drop what lies before ``cut``, except what a live server may owe."""

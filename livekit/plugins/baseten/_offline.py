@@ -72,5 +72,6 @@ def _combined(finals: list[Hypothesis]) -> Hypothesis:
         confidence=mean_confidence(words),
         speaker=speakers.pop() if len(speakers) == 1 else None,
         is_suspect=any(final.is_suspect for final in finals),
+        is_unspoken=any(final.is_unspoken for final in finals),
         is_promoted=any(final.is_promoted for final in finals),
     )

@@ -28,9 +28,15 @@ from ._timeline import SAMPLE_RATE_HZ, WallClock
 from ._utterance import Phase, Utterance
 from ._wire import Alive, Dialect, Failure, Transcript
 
+# Silence after the last word that makes an unchanged interim worth an answer.
+_PAUSE_SAMPLES = SAMPLE_RATE_HZ // 5
+
 # An utterance for which nothing comes any more, although the server is there, is over. Partials
 # come every half second; after a forced final the first one says whether speech goes on.
 _UTTERANCE_SILENCE_S = {Phase.SPEAKING: 8.0, Phase.CONTINUING: 3.0}
+
+# So much that loud at the end of the input, and no result of it: the server has to be asked again.
+_UNHEARD_S = 1.0
 
 # Microphones that are on send all the time, silence too.
 _MUTED_AFTER_S = 2.0
@@ -266,7 +272,7 @@ class Recognition:
         if not transcript.is_final:
             hypothesis = self._reader.partial(transcript)
             if hypothesis.text:
-                self._utterance.guessed(hypothesis)
+                self._utterance.guessed(hypothesis, has_paused=self._has_paused(hypothesis))
         elif not self._is_missing_before(transcript):
             self._finalized(session, transcript, now)
         self._events += self._utterance.events()
@@ -278,13 +284,14 @@ class Recognition:
         settled = self._settled_by(session, final)
         self._ledger.finalized(settled)
         if not is_empty or settled > self._utterance.start:
-            self._utterance.finalized(*said, goes_on=is_forced)
-        # else: noise before the utterance under way, ended by itself when the audio was sent again
+            took_back = self._utterance.finalized(*said, goes_on=is_forced)
+        else:  # noise before the utterance under way, ended by itself when it was sent again
+            took_back = False
         self._events += self._utterance.events()
         if not is_empty and (used := self._ledger.unreported()):
             self._events.append(Used(used))
         if self._flushes.finalized(settled, now):
-            if is_empty:
+            if is_empty and not took_back:
                 self._answer_empty()
             else:
                 self._answered_to = settled
@@ -297,6 +304,12 @@ class Recognition:
             self._events.append(HallucinationDropped(said))
             return replace(said, text="", words=())
         return said
+
+    def _has_paused(self, said: Hypothesis) -> bool:
+        """Silence has begun after what a partial says."""
+        if said.heard_to - said.end >= _PAUSE_SAMPLES:
+            return True  # the server's word for it
+        return self._ledger.has_faded(said.start, said.heard_to, _PAUSE_SAMPLES)
 
     def _is_forced(self, session: Session, final: Transcript) -> bool:
         """The server cut the utterance off because it went on too long."""
@@ -349,13 +362,17 @@ class Recognition:
 
     def _has_said_all(self, session: Session) -> bool:
         """The end came, and with it all that was still to come; or asking again is no use."""
-        is_missing = self._progress.result_failed or self._utterance.is_owed_a_final
-        if isinstance(session.error, DrainTimedOut):
-            if not session.is_proven:
-                return False  # nobody is there: that is an error
-            is_missing = is_missing or not session.error.acknowledged
-        elif session.state is not State.CLOSED:
+        timed_out = session.error if isinstance(session.error, DrainTimedOut) else None
+        if session.state is not State.CLOSED and timed_out is None:
             return False
+        is_missing = self._progress.result_failed or self._utterance.is_owed_a_final
+        start, stop = self._ledger.journal.start, self._ledger.journal.stop
+        if timed_out is None or timed_out.acknowledged:
+            is_missing = is_missing or self._ledger.loud_s(start, stop) > _UNHEARD_S
+        else:
+            is_missing = is_missing or not self._ledger.is_silent(start, stop)
+            if is_missing and (session.dialect.acknowledges_end or not session.is_proven):
+                return False  # nobody is there: a connection lost like any other
         return not (is_missing and self._recover("the last result is missing"))
 
     def _recover(self, reason: str) -> bool:

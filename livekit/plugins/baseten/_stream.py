@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from typing_extensions import Self
+
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, stt
 
@@ -21,6 +23,7 @@ from ._connector import Connector, Opened
 from ._errors import (
     BasetenError,
     ConnectTimedOut,
+    DrainTimedOut,
     HandshakeRefused,
     LocalProtocolError,
     MetadataRefused,
@@ -161,11 +164,15 @@ class SpeechStream(stt.RecognizeStream):
     async def aclose(self) -> None:
         """Close the stream now, whatever is under way. Returns within 100 ms."""
         self._input_ch.close()
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=0.05)
         # The usage of the last seconds is in the channel by now; let the metrics have it.
         await asyncio.wait({self._metrics_task}, timeout=0.05)
         await super().aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
 
     @property
     def start_time_offset(self) -> float:
@@ -212,6 +219,8 @@ class SpeechStream(stt.RecognizeStream):
             # However it ended: no start of speech without its end, no flush without an answer.
             self._recognition.give_up()
             self._emit()
+            if self._recognition.lost_samples > self._loss_reported:
+                self._report_loss(is_over=True)
 
     async def _run(self) -> None:
         """One connection. LiveKit calls again after a retryable error; nothing is lost between."""
@@ -248,6 +257,8 @@ class SpeechStream(stt.RecognizeStream):
             self._connector.close_later(before)
         self._recognition.attach(opened.link.session, self._now())
         opened.link.carry(self._recognition, self._emit)
+        if self._recognition.lost_samples > self._loss_reported:
+            self._report_loss(is_over=True)
 
     async def _link_ended(self) -> None:
         """Wait until the stream is done.
@@ -280,7 +291,8 @@ class SpeechStream(stt.RecognizeStream):
         session = self._link.session if self._link is not None else None
         if session is not None and session.is_proven:
             lived_s = self._now() - started_s
-            if session.has_results or lived_s > _WORKED_AFTER_S:
+            has_worked = session.has_results or lived_s > _WORKED_AFTER_S
+            if has_worked and not isinstance(error, DrainTimedOut):
                 self._num_retries = 0
         self._retry_after_s = error.retry_after_s if isinstance(error, HandshakeRefused) else 0.0
         return to_api_error(error)
@@ -381,9 +393,10 @@ class SpeechStream(stt.RecognizeStream):
         if self._recognition.is_pausing:
             self._paused.set()
 
-    def _report_loss(self) -> None:
+    def _report_loss(self, *, is_over: bool = False) -> None:
         lost = self._recognition.lost_samples
-        if not self._loss_reported or lost - self._loss_reported >= _LOSS_WARNING_SAMPLES:
+        unreported = lost - self._loss_reported
+        if not self._loss_reported or unreported >= _LOSS_WARNING_SAMPLES or is_over:
             self._loss_reported = lost
             logger.warning(
                 "no connection to Baseten for longer than replay_buffer_s=%g: %.1f s of audio were "

@@ -15,9 +15,11 @@ from __future__ import annotations
 from bisect import bisect_right
 
 import numpy as np
+from numpy.typing import NDArray
 
 SAMPLE_RATE_HZ = 16_000
 BYTES_PER_SAMPLE = 2  # pcm_s16le, mono
+WINDOW_SAMPLES = 512  # 32 ms, what voice activity detectors look at
 
 
 class Journal:
@@ -43,14 +45,23 @@ class Journal:
         first = (start - self.start) * BYTES_PER_SAMPLE
         return bytes(memoryview(self._pcm)[first : first + (stop - start) * BYTES_PER_SAMPLE])
 
+    def windows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Root mean square, 0 to 32768, of each 32 ms between two stream samples.
+
+        A shorter rest is left out, unless it is all there is.
+        """
+        start, stop = max(start, self.start), min(stop, self.stop)
+        if stop <= start:
+            return np.zeros(0, np.float32)
+        pcm = np.frombuffer(self.read(start, stop), np.int16).astype(np.float32)
+        width = min(WINDOW_SAMPLES, len(pcm))
+        rows = pcm[: len(pcm) // width * width].reshape(-1, width)
+        rms: NDArray[np.float32] = np.sqrt((rows**2).mean(axis=1))
+        return rms
+
     def loudness(self, start: int, stop: int) -> float:
         """Root mean square of the loudest 32 ms between two stream samples, 0 to 32768."""
-        pcm = np.frombuffer(self.read(max(start, self.start), min(stop, self.stop)), np.int16)
-        if not pcm.size:
-            return 0.0
-        whole = pcm[: len(pcm) // 512 * 512] if len(pcm) >= 512 else pcm
-        windows = whole.astype(np.float32).reshape(-1, min(512, len(whole)))
-        return float(np.sqrt((windows**2).mean(axis=1)).max())
+        return float(self.windows(start, stop).max(initial=0.0))
 
     def forget(self, until: int) -> int:
         """Drop everything before stream sample ``until``; returns how many samples went."""

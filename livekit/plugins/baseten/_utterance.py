@@ -27,10 +27,6 @@ from ._events import (
     SpeechEnded,
     SpeechStarted,
 )
-from ._timeline import SAMPLE_RATE_HZ
-
-# Silence after the last word that makes an unchanged interim worth an answer.
-_PAUSE_SAMPLES = SAMPLE_RATE_HZ // 5
 
 
 class Phase(enum.Enum):
@@ -65,36 +61,43 @@ class Utterance:
         """Words were shown that no final has confirmed."""
         return self._shown is not None
 
-    def guessed(self, hypothesis: Hypothesis) -> None:
-        """A partial with words in it."""
+    def guessed(self, hypothesis: Hypothesis, *, has_paused: bool = False) -> None:
+        """A partial with words in it.
+
+        Args:
+            has_paused: Silence has begun after them.
+        """
         self._speak(hypothesis)
         before, self._shown = self._shown, hypothesis
         self._events.append(Interim(self.number, hypothesis))
         has_settled = before is not None and before.text == hypothesis.text
-        is_pausing = hypothesis.heard_to - hypothesis.end >= _PAUSE_SAMPLES
-        if self._preflight and has_settled and is_pausing and hypothesis.text != self._preflighted:
+        is_new = hypothesis.text != self._preflighted
+        if self._preflight and has_settled and has_paused and is_new:
             self._preflighted = hypothesis.text
             self._events.append(Preflight(self.number, hypothesis))
 
-    def finalized(self, *hypotheses: Hypothesis, goes_on: bool) -> None:
+    def finalized(self, *hypotheses: Hypothesis, goes_on: bool) -> bool:
         """A final: what each speaker in turn said, or nothing.
 
         Args:
             goes_on: It was forced while somebody was speaking.
+
+        Returns:
+            Whether it took back what was shown.
         """
         said = [hypothesis for hypothesis in hypotheses if hypothesis.text]
         for hypothesis in said:
             self._speak(hypothesis)
             self._events.append(Final(self.number, hypothesis))
-        if not said and self._shown is not None:
+        took_back = not said and self._shown is not None
+        if took_back:
             self.answered_empty()
         self._shown = None
-        if not self.is_open:
-            return
-        if goes_on:
+        if self.is_open and goes_on:
             self.phase = Phase.CONTINUING
-        else:
+        elif self.is_open:
             self._finish()
+        return took_back
 
     def abandoned(self) -> Hypothesis | None:
         """Nothing more will come: what was shown stands, for want of a final, and is returned."""

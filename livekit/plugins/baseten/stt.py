@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
+from typing_extensions import Self
 
 from livekit.agents import (
     DEFAULT_API_CONNECT_OPTIONS,
@@ -383,6 +384,9 @@ class STT(stt.STT):
             await stream.aclose()
         self._streams.clear()
         await self._connector.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
 
     def _new_session(self) -> Session:
         return Session(dialect_for(self._options_with_keyterms), self._limits.patience)
