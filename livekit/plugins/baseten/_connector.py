@@ -195,7 +195,10 @@ class Connector:
         loop = asyncio.get_running_loop()
         if self._own is None or self._own.closed or self._own_loop is not loop:
             # A parked handshake may take longer than aiohttp's default of five minutes.
-            self._own = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+            # And as many calls at once as there are: by default it would make the 101st wait.
+            self._own = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=None), connector=aiohttp.TCPConnector(limit=0)
+            )
             self._own_loop = loop
         return self._own
 

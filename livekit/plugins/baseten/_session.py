@@ -189,7 +189,7 @@ class Session:
         if self.state in ENDED:
             return
         # Where no question can be asked, a server that listened for a while has taken the metadata.
-        is_untried = self.clock.sent < _TRIAL_SAMPLES
+        is_untried = self.dialect.can_probe or self.clock.sent < _TRIAL_SAMPLES
         if code in _REFUSAL_CODES and not self.is_proven and is_untried:
             self.failed(MetadataRefused(code, reason, sent=self.dialect.described()))
         else:

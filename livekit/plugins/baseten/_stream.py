@@ -93,7 +93,7 @@ class SpeechStream(stt.RecognizeStream):
         conn_options: APIConnectOptions,
     ) -> None:
         self._connector = connector
-        self._options = self._options_in_use = options
+        self._options = self._options_tried = self._options_proven = options
         self._limits = limits
         self._intake = Intake()
         self._recognition = recognition
@@ -228,9 +228,9 @@ class SpeechStream(stt.RecognizeStream):
             return
         started_s = self._now()
         try:
-            self._recognition.use(dialect_for(self._options))
-            opened = await self._open()
-            self._take_over(opened)
+            options = self._options
+            self._recognition.use(dialect_for(options))
+            self._take_over(await self._open(), options)
             self._apply_options()
             await self._link_ended()
         except BasetenError as e:
@@ -249,9 +249,10 @@ class SpeechStream(stt.RecognizeStream):
             return await self._connector.open_patiently(new_session, timeout_s=patience_s)
         return await self._connector.open(new_session, timeout_s=self._connect_timeout_s)
 
-    def _take_over(self, opened: Opened) -> None:
+    def _take_over(self, opened: Opened, options: Options) -> None:
         """A connection carries the stream from now on; the one before it stops at once."""
         self._report_connection_acquired(opened.acquire_s, opened.is_reused)
+        self._options_tried = options
         before, self._link = self._link, opened.link
         if before is not None:
             self._connector.close_later(before)
@@ -283,7 +284,9 @@ class SpeechStream(stt.RecognizeStream):
             self._change = None
         link, self._link = self._link, None
         if link is not None:
-            self._has_connected = self._has_connected or link.session.is_proven
+            if link.session.is_proven:
+                self._has_connected = True
+                self._options_proven = self._options_tried
             await link.aclose()
 
     def _named(self, error: BasetenError, started_s: float) -> APIError:
@@ -294,6 +297,9 @@ class SpeechStream(stt.RecognizeStream):
             has_worked = session.has_results or lived_s > _WORKED_AFTER_S
             if has_worked and not isinstance(error, DrainTimedOut):
                 self._num_retries = 0
+        if isinstance(error, MetadataRefused) and error.permanent and self._has_connected:
+            error.permanent = self._options == self._options_proven
+            self._options = self._options_proven
         self._retry_after_s = error.retry_after_s if isinstance(error, HandshakeRefused) else 0.0
         return to_api_error(error)
 
@@ -311,10 +317,10 @@ class SpeechStream(stt.RecognizeStream):
 
     async def _change_options(self) -> None:
         await asyncio.sleep(_COALESCE_S)
-        dialect = dialect_for(self._options)
+        options = self._options
         for attempt in range(self._conn_options.max_retry + 1):
             try:
-                await self._change_connection(dialect)
+                await self._change_connection(options)
                 return
             except BasetenError as e:
                 if isinstance(e, MetadataRefused):
@@ -327,9 +333,11 @@ class SpeechStream(stt.RecognizeStream):
         logger.warning("the new options could not be applied, the call goes on without: %s", error)
         self._emit_error(error, recoverable=True)
         if not error.retryable:
-            self._options = self._options_in_use
+            self._options = self._options_tried
 
-    async def _change_connection(self, dialect: Dialect) -> None:
+    async def _change_connection(self, options: Options) -> None:
+        dialect = dialect_for(options)
+
         def new_session() -> Session:
             return Session(dialect, self._limits.patience)
 
@@ -346,8 +354,7 @@ class SpeechStream(stt.RecognizeStream):
             self._connector.close_later(opened.link)
             raise
         self._recognition.use(dialect)
-        self._options_in_use = self._options
-        self._take_over(opened)
+        self._take_over(opened, options)
 
     def _speaks(self, dialect: Dialect) -> bool:
         link = self._link
