@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class SpokenWord:
+class SpokenWord(NamedTuple):
+    """Times are stream samples."""
+
     text: str
     start: int
     end: int

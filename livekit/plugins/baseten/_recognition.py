@@ -212,6 +212,11 @@ class Recognition:
         return out
 
     @property
+    def has_outgoing(self) -> bool:
+        """`outgoing` would not come back empty."""
+        return self._session is not None and self._session.has_outgoing
+
+    @property
     def has_events(self) -> bool:
         return bool(self._events)
 
@@ -219,6 +224,8 @@ class Recognition:
         """When to call `expired`, or None if nothing is awaited."""
         if self._session is None:
             return None
+        if not self._utterance.is_open and not self._flushes:  # nearly always
+            return self._session.deadline()
         due = (
             self._session.deadline(),
             self._utterance_deadline(),

@@ -222,11 +222,12 @@ class Session:
         self._controls.clear()
         if self._journal is None or self.state in ENDED:
             return out
+        chunk_samples = self.dialect.chunk_samples
         while len(out) < limit:
             stop = self._flushes[0].position if self._flushes else self._finish_at
             end = self._journal.stop if stop is None else stop
-            if end - self.cursor >= self.dialect.chunk_samples:
-                out.append(self._chunk(self.dialect.chunk_samples))
+            if end - self.cursor >= chunk_samples:
+                out.append(self._chunk(chunk_samples))
             elif stop is None:
                 break
             else:
@@ -243,6 +244,14 @@ class Session:
         if out and self._quiet_since_s is None and self._journal is not None:
             self._quiet_since_s = now
         return out
+
+    @property
+    def has_outgoing(self) -> bool:
+        """`outgoing` would not come back empty."""
+        if self._controls or self._flushes or self._finish_at is not None:
+            return True
+        journal = self._journal
+        return journal is not None and journal.stop - self.cursor >= self.dialect.chunk_samples
 
     def received_frames(self) -> list[ServerFrame]:
         out, self._frames = self._frames, []

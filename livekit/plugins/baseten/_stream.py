@@ -372,9 +372,9 @@ class SpeechStream(stt.RecognizeStream):
 
     def _moved(self) -> None:
         """Something was pushed or asked for."""
-        if self._link is not None:
+        if self._link is not None and self._recognition.has_outgoing:
             self._link.wake()
-        else:
+        if self._recognition.has_events:
             self._emit()
 
     def _emit(self) -> None:

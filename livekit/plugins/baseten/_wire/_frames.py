@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """Times in seconds of connection time, None where the server gave none that make sense."""
 
     text: str
