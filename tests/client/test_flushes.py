@@ -77,6 +77,13 @@ def test_nothing_is_due_until_the_server_has_heard() -> None:
     assert flushes.deadline is None
 
 
+def test_an_answer_without_an_id_is_for_none() -> None:
+    flushes = Flushes()
+    flushes.asked(100)
+    flushes.heard("", 1.0)
+    assert flushes.deadline is None
+
+
 def test_sound_gets_some_grace_and_silence_none() -> None:
     flushes = Flushes()
     sent(flushes.asked(100))

@@ -42,6 +42,12 @@ def test_what_does_not_fit_is_cut_and_said() -> None:
     assert len(kept) + len(cut) == 100
 
 
+def test_each_term_takes_a_comma_with_it() -> None:
+    kept, cut = fitted("", [f"{n:03}" for n in range(200)])  # a token each
+    assert len(kept) == MAX_PROMPT_TOKENS // 2
+    assert len(cut) == 200 - len(kept)
+
+
 def test_a_short_term_behind_one_too_long_still_goes_in() -> None:
     assert fitted("", ["x" * 3000, "short"]) == (["short"], ["x" * 3000])
 

@@ -64,8 +64,8 @@ def test_utterances_are_counted() -> None:
 
 def test_an_empty_final_opens_no_utterance() -> None:
     utterance = Utterance()
-    utterance.finalized(SILENCE, goes_on=False)
-    utterance.finalized(SILENCE, goes_on=True)
+    assert not utterance.finalized(SILENCE, goes_on=False)
+    assert not utterance.finalized(SILENCE, goes_on=True)
     assert utterance.events() == []
     assert not utterance.is_open
 
@@ -73,7 +73,7 @@ def test_an_empty_final_opens_no_utterance() -> None:
 def test_an_empty_final_takes_back_what_was_shown() -> None:
     utterance = Utterance()
     utterance.guessed(said("hm", 100, 150))
-    utterance.finalized(SILENCE, goes_on=False)
+    assert utterance.finalized(SILENCE, goes_on=False)
     assert utterance.events() == [
         SpeechStarted(1, 100),
         Interim(1, said("hm", 100, 150)),
@@ -156,50 +156,43 @@ def test_an_answer_to_a_flush_takes_the_interim_back_before_it() -> None:
 # Preflight
 
 
-def heard(text: str, heard_to: int) -> Hypothesis:
-    return said(text, 100, 10_000, heard_to=heard_to)
-
-
-PAUSE = 10_000 + 3_200  # a fifth of a second after the last word
-
-
-def preflights(utterance: Utterance) -> list[Event]:
-    return [e for e in utterance.events() if isinstance(e, Preflight)]
+def preflights(utterance: Utterance) -> list[tuple[int, str]]:
+    return [(e.utterance, e.hypothesis.text) for e in utterance.events() if type(e) is Preflight]
 
 
 def test_an_interim_that_came_twice_with_silence_behind_it_is_worth_an_answer_once() -> None:
     utterance = Utterance(preflight=True)
-    utterance.guessed(heard("yes", 10_000))
-    utterance.guessed(heard("yes", PAUSE - 1))
+    utterance.guessed(said("yes"), has_paused=True)
+    utterance.guessed(said("yes"), has_paused=False)
     assert preflights(utterance) == []
-    utterance.guessed(heard("yes", PAUSE))
-    assert preflights(utterance) == [Preflight(1, heard("yes", PAUSE))]
-    utterance.guessed(heard("yes", PAUSE + 1))
+    utterance.guessed(said("yes"), has_paused=True)
+    assert preflights(utterance) == [(1, "yes")]
+    utterance.guessed(said("yes"), has_paused=True)
     assert preflights(utterance) == []
 
 
 def test_an_interim_that_changed_is_not() -> None:
     utterance = Utterance(preflight=True)
-    utterance.guessed(heard("yes", PAUSE))
-    utterance.guessed(heard("yes sir", PAUSE))
+    utterance.guessed(said("yes"), has_paused=True)
+    utterance.guessed(said("yes sir"), has_paused=True)
     assert preflights(utterance) == []
-    utterance.guessed(heard("yes sir", PAUSE))
-    assert len(preflights(utterance)) == 1
+    utterance.guessed(said("yes sir"), has_paused=True)
+    assert preflights(utterance) == [(1, "yes sir")]
 
 
 def test_the_same_words_in_the_next_utterance_are_again() -> None:
     utterance = Utterance(preflight=True)
     for _ in range(2):
-        utterance.guessed(heard("yes", PAUSE))
-        utterance.guessed(heard("yes", PAUSE))
-        utterance.finalized(heard("yes", PAUSE), goes_on=False)
-    assert [e.utterance for e in preflights(utterance) if isinstance(e, Preflight)] == [1, 2]
+        utterance.guessed(said("yes"), has_paused=True)
+        utterance.guessed(said("yes"), has_paused=True)
+        utterance.finalized(said("yes"), goes_on=False)
+    assert preflights(utterance) == [(1, "yes"), (2, "yes")]
 
 
 def test_nobody_is_told_who_did_not_ask() -> None:
     utterance = Utterance()
-    utterance.guessed(heard("yes", PAUSE))
-    utterance.guessed(heard("yes", PAUSE))
+    utterance.guessed(said("yes"), has_paused=True)
+    utterance.guessed(said("yes"), has_paused=True)
     assert preflights(utterance) == []
 
 
