@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from livekit_session.harness import leaked_tasks
+
+
+@pytest.fixture(autouse=True)
+async def no_task_outlives_its_test() -> AsyncIterator[None]:
+    known = frozenset(asyncio.all_tasks())
+    yield
+    assert not await leaked_tasks(known)

@@ -1,0 +1,97 @@
+"""The property that holds for Whisper, over the other dialect: every word once, in its place.
+
+The scripts, the checks and the cases are those of `reliability.test_any_interleaving`; only what
+talks is another.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from reliability import in_memory
+from reliability import test_any_interleaving as whisper
+from reliability.in_memory import Call, Wire, check
+
+from livekit.plugins.baseten._options import Options
+from livekit.plugins.baseten._session import Patience, Session
+from livekit.plugins.baseten._wire import dialect_for
+from livekit.plugins.baseten.emulator import CodedRecognizer, InMemoryConnection
+
+
+class Qwen3Wire(Wire):
+    def __init__(self, session: Session, now: float) -> None:
+        super().__init__(session, now)
+        # With an aligner, so that words have the times that are checked.
+        self.server = InMemoryConnection(
+            model="qwen3-asr", recognizer=CodedRecognizer(None), aligner=True, is_prompt=False
+        )
+
+
+class Qwen3Call(Call):
+    def change(self, options: Options) -> None:
+        """As for Whisper; but there is no question that would prove a connection that waits."""
+        if self._input_ended:
+            return
+        self.next_options = options
+        if self.wire is not None:
+            self.next_wire = wire = Qwen3Wire(Session(dialect_for(options), Patience()), self.now)
+            wire.up += wire.session.outgoing(self.now, in_memory.ALL)
+
+
+def options(limit_s: int = 30, interval_s: float = 0.5, silence_s: float = 0.3) -> Options:
+    return Options.create(
+        "qwen3-asr",
+        final_transcript_max_duration_s=limit_s,
+        enable_partial_transcripts=interval_s > 0,
+        partial_transcript_interval_s=interval_s or 0.5,
+        vad_min_silence_duration_ms=round(silence_s * 1000),
+        show_word_timestamps=True,
+    )
+
+
+@pytest.fixture(autouse=True)
+def qwen3_talks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_memory, "Wire", Qwen3Wire)
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(whisper.layouts, whisper.rests, whisper.asked, whisper.steps)
+def test_any_interleaving_gives_every_word_once_in_its_place(
+    layout: whisper.Layout, rest: int, first: whisper.Asked, script: list[whisper.Step]
+) -> None:
+    call = Qwen3Call(whisper.spoken(layout, rest), options(*first))
+    run(call, script)
+
+
+def run(call: Call, script: list[whisper.Step]) -> None:
+    call.connect()
+    for name, argument in script:
+        if name == "settle":
+            call.settle()
+        elif name == "change":
+            call.change(options(*argument))
+        else:
+            getattr(call, name)(argument)
+    call.finish()
+    check(call)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_forty_long_scripts_give_every_word_once_in_its_place(seed: int) -> None:
+    for case in range(40):
+        rng = random.Random(100 * seed + case)
+        layout = [
+            (rng.choice(whisper.GAPS), rng.choice(whisper.LENGTHS))
+            for _ in range(rng.randint(1, 25))
+        ]
+        rest = rng.choice((0, 300, 20_000))
+        call = Qwen3Call(whisper.spoken(layout, rest), options(*whisper.random_asked(rng)))
+        run(call, whisper.random_steps(rng, rng.randint(10, 250)))
