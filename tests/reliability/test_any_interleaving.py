@@ -102,7 +102,7 @@ def run(call: Call, script: list[Step]) -> None:
 
 
 @settings(
-    max_examples=500,
+    max_examples=400,
     deadline=None,
     derandomize=True,
     database=None,
@@ -141,8 +141,8 @@ def random_asked(rng: random.Random) -> Asked:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_hundred_long_scripts_give_every_word_once_in_its_place(seed: int) -> None:
-    for case in range(100):
+def test_fifty_long_scripts_give_every_word_once_in_its_place(seed: int) -> None:
+    for case in range(50):
         rng = random.Random(100 * seed + case)
         layout = [(rng.choice(GAPS), rng.choice(LENGTHS)) for _ in range(rng.randint(1, 25))]
         call = Call(spoken(layout, rng.choice((0, 300, 20_000))), options(*random_asked(rng)))
