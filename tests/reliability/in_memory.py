@@ -347,6 +347,10 @@ def check_flushes(call: Call) -> None:
         empty += isinstance(event, Final) and not event.hypothesis.text
     assert empty <= len(call.flushes), "more empty answers than questions"
     for position, asked in call.flushes:
+        for event in call.events:
+            if isinstance(event, Final) and event.hypothesis.words:
+                first, last = event.hypothesis.words[0], event.hypothesis.words[-1]
+                assert not first.start < position <= last.start, f"no end at {position}"
         before = {word.text for word in truth if word.start_samples + 2 < position}
         for index, event in enumerate(call.events):
             if not isinstance(event, Final):
