@@ -974,9 +974,7 @@ async def failing(how: str) -> AsyncIterator[str]:
 async def test_the_key_is_in_no_error_log_or_repr(
     how: str, retries: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # At DEBUG the emulator shows the headers that it receives: it is the other side.
     caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.INFO, f"{PACKAGE}.emulator")
     options = APIConnectOptions(max_retry=retries, retry_interval=0.0, timeout=0.3)
     shown: list[str] = []
 

@@ -24,7 +24,9 @@ from ._models import Model, core_of
 from ._recognizer import Recognizer
 from ._voice import AmplitudeDetector, VoiceDetectorFactory
 
+# What websockets has to say. At DEBUG it would show the handshake, and with it the client's key.
 logger = logging.getLogger("livekit.plugins.baseten.emulator")
+logger.setLevel(logging.INFO)
 
 PATH = "/environments/production/websocket"
 MAX_MESSAGE_BYTES = 100 * 2**20  # as on Baseten
