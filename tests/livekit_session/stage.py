@@ -163,6 +163,10 @@ class Microphone(io.AudioInput):
 
     Args:
         sample_rate: Of the frames, in Hz; LiveKit's rooms give 24 kHz.
+
+    Attributes:
+        is_muted: Frames are spoken and not delivered.
+        late_s: By how much the latest frame missed its deadline.
     """
 
     FRAME_MS = 50
@@ -182,6 +186,7 @@ class Microphone(io.AudioInput):
         self._delivered_at_s: list[float] = []
         self._moved = asyncio.Event()
         self.is_muted = False
+        self.late_s = 0.0
 
     @property
     def position(self) -> int:
@@ -206,6 +211,7 @@ class Microphone(io.AudioInput):
             number = len(self._delivered_at_s)
             due_s = self._start_s + (number + 1) * self.FRAME_MS / 1000
             await asyncio.sleep(max(0.0, due_s - loop.time()))
+            self.late_s = max(self.late_s, loop.time() - due_s)
             self._delivered_at_s.append(epoch_s())
             self._moved.set()
             if not self.is_muted:
