@@ -91,3 +91,54 @@ def test_forty_long_scripts_give_every_word_once_in_its_place(seed: int) -> None
         rest = rng.choice((0, 300, 20_000))
         call = Qwen3Call(whisper.spoken(layout, rest), options(*whisper.random_asked(rng)))
         run(call, whisper.random_steps(rng, rng.randint(10, 250)))
+
+
+# What a search has found
+
+
+def test_each_commit_has_its_own_answer() -> None:
+    """Two flushes at one place: the answer to the second is not that of the third."""
+    call = Qwen3Call(whisper.spoken([(5631, 4000)], 20_000), options(interval_s=3.0))
+    run(
+        call,
+        [
+            ("push", 1),
+            ("flush", 0),
+            ("flush", 0),
+            ("send", 400),
+            ("arrive", 400),
+            ("recognize", 50),
+            ("push", 20_000),
+            ("send", 400),
+            ("flush", 0),
+            ("send", 32),
+            ("receive", 2),
+            ("cut", 0),
+        ],
+    )
+
+
+def test_an_empty_answer_is_for_what_was_asked_and_not_for_what_came_since() -> None:
+    call = Qwen3Call(whisper.spoken([(800, 4000), (16_000, 4000), (800, 4000)], 300), options())
+    call.connect()
+    call.push(14_000)
+    call.settle()
+    call.push(3000)
+    call.flush()
+    call.push(3900)  # a hundred samples of the second word, too few to be sent yet
+    call.settle()
+    call.flush()
+    call.finish()
+    check(call)
+
+
+def test_an_empty_partial_says_nothing_about_where_speech_begins() -> None:
+    call = Qwen3Call(whisper.spoken([(800, 9000), (800, 4000)], 20_000), options(interval_s=0.1))
+    call.connect()
+    call.push(5000)
+    call.flush()  # in mid-word: what is left of it has no text
+    call.settle()
+    call.push(20_000)
+    call.settle()
+    call.finish()
+    check(call)
