@@ -51,6 +51,7 @@ class Wire:
         )
         self.up: deque[str | bytes] = deque()
         self.down: deque[str] = deque()
+        self.said: dict[bool, str] = {}  # the last partial and the last final
         session.opened(now)
 
     def arrive(self, frames: int) -> None:
@@ -151,13 +152,22 @@ class Call:
         wire = self.wire
         wire.answer()
         for _ in range(min(messages, len(wire.down))):
-            wire.session.received(wire.down.popleft(), self.now)
+            text = wire.down.popleft()
+            if '"type":"transcription"' in text:
+                wire.said['"is_final":true' in text] = text
+            wire.session.received(text, self.now)
             self._take()
             if self.wire is not wire:
                 return
         closing = wire.server.closing
         if closing is not None and not wire.down and wire.session.state not in ENDED:
             wire.session.disconnected(closing.code, closing.reason)
+            self._take()
+
+    def repeat(self, is_final: int) -> None:
+        """The server says its last partial or final again, as Baseten's does with doubtful ones."""
+        if self.wire is not None and bool(is_final) in self.wire.said:
+            self.wire.session.received(self.wire.said[bool(is_final)], self.now)
             self._take()
 
     def change(self, options: Options) -> None:
@@ -350,7 +360,9 @@ def check_flushes(call: Call) -> None:
         for event in call.events:
             if isinstance(event, Final) and event.hypothesis.words:
                 first, last = event.hypothesis.words[0], event.hypothesis.words[-1]
-                assert not first.start < position <= last.start, f"no end at {position}"
+                # Of less than two frames, the server's detector may have heard nothing.
+                is_both = first.start + 1024 <= position <= last.start
+                assert not is_both, f"no end at {position}"
         before = {word.text for word in truth if word.start_samples + 2 < position}
         for index, event in enumerate(call.events):
             if not isinstance(event, Final):

@@ -77,6 +77,7 @@ _breaks = st.one_of(
     st.tuples(st.just("cut"), st.just(0)),
     st.tuples(st.just("connect"), st.just(0)),
     st.tuples(st.just("flush"), st.just(0)),
+    st.tuples(st.just("repeat"), st.sampled_from((0, 1))),
     st.tuples(st.just("change"), asked),
     st.tuples(st.just("take_over"), st.just(0)),
 )
@@ -120,13 +121,22 @@ def test_any_interleaving_gives_every_word_once_in_its_place(
 
 def random_steps(rng: random.Random, count: int) -> list[Step]:
     weights = {"push": 10, "send": 6, "arrive": 6, "recognize": 5, "receive": 5, "settle": 3}
-    weights |= {"cut": 2, "connect": 6, "flush": 1, "change": 1, "take_over": 2, "wait": 3}
+    weights |= {
+        "cut": 2,
+        "connect": 6,
+        "flush": 1,
+        "change": 1,
+        "take_over": 2,
+        "wait": 3,
+        "repeat": 2,
+    }
     arguments: dict[str, tuple[Any, ...]] = {
         "push": (1, 160, 512, 800, 5000, 20_000),
         "send": (1, 4, 32, 400),
         "arrive": (1, 4, 32, 400),
         "recognize": (1, 2, 50),
         "receive": (1, 2, 50),
+        "repeat": (0, 1),
         "wait": (1, 50, 700, 1100, 3500, 9000, 25_000),
     }
     names = rng.choices(list(weights), list(weights.values()), k=count)
@@ -249,3 +259,34 @@ def test_a_flush_that_no_server_heard_is_asked_again() -> None:
     assert any(isinstance(event, SpeechEnded) for event in call.events)
     call.finish()
     check(call)
+
+
+def test_an_answer_to_one_flush_is_none_to_what_was_said_since() -> None:
+    call = Call(spoken([(3000, 4000), (16_000, 4000), (3000, 4000)], 8000), options(30, 3.0))
+    call.connect()
+    call.push(160)
+    call.flush()  # of silence
+    call.push(26_840)  # to the end of the second word, before that answer
+    call.wait(1100)
+    call.flush()
+    call.finish()
+    check(call)
+
+
+def test_a_rest_without_a_word_does_not_end_the_utterance_after_it() -> None:
+    """A new connection ends on its own what the one before had taken for one with what follows."""
+    call = Call(spoken([(3000, 9000), (3000, 9000), (5631, 9000)], 300), options(2, 0.1, 0.1))
+    call.connect()
+    call.push(20_000)
+    call.flush()  # in mid-word: its rest says nothing
+    call.change(options(2, 0.5, 0.3))
+    call.wait(1100)
+    call.push(20_000)
+    call.take_over()
+    call.wait(1)
+    call.change(options(2, 3.0, 0.1))
+    call.take_over()
+    call.finish()
+    check(call)
+    starts = [event.at for event in call.events if isinstance(event, SpeechStarted)]
+    assert len(starts) == len(set(starts)), "one start of speech for one utterance"
