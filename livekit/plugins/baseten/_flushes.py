@@ -101,11 +101,11 @@ class Flushes:
             return GRACE_S
         return min(GRACE_S, max(LEAST_GRACE_S, 2 * self._slowest_s))
 
-    def overdue(self, now: float) -> bool:
-        """Drop those that no final will answer any more; true if there were any."""
+    def overdue(self, now: float) -> int | None:
+        """Drop those that no final will answer any more; the last one's position, if any."""
         late = [f for f in self._waiting if f.due_s is not None and now >= f.due_s]
         self._waiting = [f for f in self._waiting if f not in late]
-        return bool(late)
+        return max((f.position for f in late), default=None)
 
     @property
     def deadline(self) -> float | None:

@@ -116,7 +116,7 @@ class Recognition:
     def flush(self) -> None:
         """What was said so far is wanted now."""
         if self._is_answered:
-            self._answer_empty()
+            self._answer_empty(self._ledger.journal.stop)
             return
         flush = self._flushes.asked(self._ledger.journal.stop)
         if self._session is not None and self._is_streaming:
@@ -188,7 +188,7 @@ class Recognition:
         self._utterance.abandoned()
         self._events += self._utterance.events()
         if self._flushes.abandoned():
-            self._answer_empty()
+            self._answer_empty(self._ledger.journal.stop)
         if used := self._ledger.unreported():
             self._events.append(Used(used))
 
@@ -299,7 +299,7 @@ class Recognition:
             self._events.append(Used(used))
         if self._flushes.finalized(settled, now):
             if is_empty and not took_back:
-                self._answer_empty()
+                self._answer_empty(settled)
             else:
                 self._answered_to = settled
 
@@ -446,15 +446,18 @@ class Recognition:
         nothing_new = journal.stop <= max(self._answered_to, journal.start)
         return nothing_new and not self._utterance.is_open and not self._flushes
 
-    def _answer_empty(self) -> None:
-        self._answered_to = self._ledger.journal.stop
+    def _answer_empty(self, position: int) -> None:
+        """Nothing was said up to ``position`` that has no final."""
+        self._answered_to = position
         self._utterance.answered_empty()
         self._events += self._utterance.events()
 
     def _answer_overdue(self, now: float) -> None:
         due = self._flush_deadline()
-        if due is not None and now >= due and self._flushes.overdue(now):
-            self._answer_empty()
+        if due is not None and now >= due:
+            position = self._flushes.overdue(now)
+            if position is not None:
+                self._answer_empty(position)
 
     def _flush_deadline(self) -> float | None:
         # While somebody is known to speak a final is owed, and that is the answer.
