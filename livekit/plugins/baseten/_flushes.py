@@ -24,7 +24,6 @@ class Flush:
     Attributes:
         number: Counts the flushes of a stream, from 1.
         position: Stream sample up to which the utterance is to be finished.
-        is_sent: It went out on the connection under way.
         trace_id: Of the probe behind it, "" where there is none.
         heard_s: When the server answered that probe; None until then.
         due_s: When no final will answer it any more; None while the server has not heard it.
@@ -32,19 +31,18 @@ class Flush:
 
     number: int
     position: int
-    is_sent: bool = False
     trace_id: str = ""
     heard_s: float | None = None
     due_s: float | None = None
 
     def sent(self, trace_id: str, now: float) -> None:
-        self.is_sent, self.trace_id = True, trace_id
+        self.trace_id = trace_id
         if not trace_id:  # the server answers itself, or it does not
             self.due_s = now + ANSWER_S
 
     def reset(self) -> None:
         """A new connection: it has to be sent again."""
-        self.is_sent, self.trace_id = False, ""
+        self.trace_id = ""
         self.heard_s = self.due_s = None
 
 
@@ -89,11 +87,6 @@ class Flushes:
         self._slowest_s = max([self._slowest_s or 0.0, *took_s]) if took_s else self._slowest_s
         self._waiting = [f for f in self._waiting if f not in answered]
         return bool(answered)
-
-    def answered(self) -> int | None:
-        """The server says that it answers one: the position it was asked at, None if none was."""
-        first = next((f for f in self._waiting if f.is_sent), None)
-        return None if first is None else first.position
 
     @property
     def _grace_s(self) -> float:

@@ -33,11 +33,11 @@ class Reader:
 
     def partial(self, transcript: Transcript) -> Hypothesis:
         start, end = self._bounds(transcript)
-        if self._onset is None:
-            self._onset = self._onset_from(transcript, start, end)
-        said = self._hypothesis(transcript, max(start, self._onset), end)
-        if self._session.dialect.trailing_samples:
-            return said
+        if self._session.dialect.segments_span_buffer:
+            if self._onset is None and transcript.end_s is not None:
+                self._onset = self._onset_from(start, end)
+            return self._hypothesis(transcript, max(start, self._onset or start), end)
+        said = self._hypothesis(transcript, start, end)
         # Bounded by the speech, it does not tell how much was heard: no more than was sent.
         clock = self._session.clock
         return replace(said, heard_to=clock.to_stream(clock.sent))
@@ -54,6 +54,11 @@ class Reader:
         if not transcript.is_flush:
             end = max(start, end - self._session.dialect.trailing_samples)
         return [self._hypothesis(transcript, start, end)]
+
+    def pending(self, transcript: Transcript) -> Hypothesis | None:
+        """What the server holds back for the next final."""
+        held_back = transcript.pending
+        return None if held_back is None else self._hypothesis(held_back, *self._bounds(held_back))
 
     def end_of(self, final: Transcript, last_end: int) -> int:
         """Where the next final begins, in connection samples.
@@ -79,8 +84,8 @@ class Reader:
             start = end - (samples(transcript.audio_s) or 0)
         return clock.to_stream(min(max(0, start), end)), clock.to_stream(end)
 
-    def _onset_from(self, first: Transcript, start: int, end: int) -> int:
-        """Where speech began, given the utterance's first partial.
+    def _onset_from(self, start: int, end: int) -> int:
+        """Where speech began, given the bounds of the utterance's first partial.
 
         That comes with the first frame of speech, unless the buffer was then younger than the
         interval between partials.

@@ -159,5 +159,7 @@ def to_standard(reported: str) -> str:
     for name, code in QWEN3_LANGUAGES.items():
         if reported.strip().lower() == name.lower():
             return code
+    if (spelled := reported.strip().lower().split("-")[0]) in QWEN3_LANGUAGES.values():
+        return spelled
     code = base_code(reported)
     return _STANDARD_CODES.get(code, code)

@@ -291,7 +291,8 @@ class Recognition:
         settled = self._settled_by(session, final)
         self._ledger.finalized(settled)
         if not is_empty or settled > self._utterance.start:
-            took_back = self._utterance.finalized(*said, goes_on=is_forced)
+            pending = self._reader.pending(final)
+            took_back = self._utterance.finalized(*said, goes_on=is_forced, pending=pending)
         else:  # noise before the utterance under way, ended by itself when it was sent again
             took_back = False
         self._events += self._utterance.events()
@@ -332,11 +333,9 @@ class Recognition:
         end = self._reader.end_of(final, self._progress.final_end)
         self._progress.final_end = end
         self._progress.final_number = final.number or self._progress.final_number
-        until = session.clock.to_stream(end)
+        # An answer accounts for everything before the request, whatever it says.
+        until = max(session.clock.to_stream(end), final.settles or 0)
         session.clock.forget(end)
-        if final.is_flush:
-            # It answers the oldest flush, and with it for everything that came before that.
-            until = max(until, self._flushes.answered() or 0)
         return max(self._ledger.journal.start, min(until, session.cursor))
 
     def _is_missing_before(self, final: Transcript) -> bool:

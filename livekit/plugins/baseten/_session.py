@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ._errors import (
     BasetenError,
@@ -109,7 +109,7 @@ class Session:
         self._finish_at: int | None = None
         self._end_sent_s: float | None = None
         self._acknowledged = False
-        self._answers_owed = 0  # flagged finals
+        self._asked: deque[int] = deque()  # positions of the requests a flagged final is to answer
         self._last_answer: Transcript | None = None
         self._progress_s = 0.0
         self._quiet_since_s: float | None = None
@@ -172,7 +172,8 @@ class Session:
             if frame == self._last_answer and (frame.text or frame.number is not None):
                 return  # the same answer once more
             self._last_answer = frame
-            self._answers_owed = max(0, self._answers_owed - 1)
+            if self._asked:
+                frame = replace(frame, settles=self._asked.popleft())
         self._frames.append(frame)
         if isinstance(frame, Failure) and not frame.recoverable:
             self.failed(ServerFailed(frame.error_type, frame.message, permanent=frame.permanent))
@@ -181,7 +182,7 @@ class Session:
             self.is_proven = True
         self.has_results = self.has_results or isinstance(frame, Transcript)
         self._acknowledged = self._acknowledged or isinstance(frame, EndAudio)
-        if self._end_sent_s is not None and self.dialect.is_last(frame) and not self._answers_owed:
+        if self._end_sent_s is not None and self.dialect.is_last(frame) and not self._asked:
             self._step(Input.LAST)
 
     def disconnected(self, code: int, reason: str = "") -> None:
@@ -237,7 +238,7 @@ class Session:
                     out += self._end_of_utterance(self._flushes.popleft(), now)
                 elif self._end_sent_s is None:
                     out.append(self.dialect.end_of_audio())
-                    self._answers_owed += self.dialect.answers_each_end
+                    self._note_asked()
                     self._end_sent_s = self._progress_s = now
                 else:
                     break
@@ -309,8 +310,12 @@ class Session:
         self.clock.silence(end.silence_samples)
         out.append(end.frame)
         flush.sent(end.trace_id, now)
-        self._answers_owed += self.dialect.answers_each_end
+        self._note_asked()
         return out
+
+    def _note_asked(self) -> None:
+        if self.dialect.answers_each_end:
+            self._asked.append(self.cursor)
 
     def _probe(self, now: float) -> None:
         if self.dialect.can_probe:

@@ -46,6 +46,7 @@ class Utterance:
         self._preflight = preflight
         self._events: list[Event] = []
         self._shown: Hypothesis | None = None
+        self._pending: Hypothesis | None = None
         self._preflighted = ""
         self._end = 0
         self.start = 0  # of the last one, in stream samples
@@ -68,6 +69,7 @@ class Utterance:
             has_paused: Silence has begun after them.
         """
         self._speak(hypothesis)
+        self._pending = None
         before, self._shown = self._shown, hypothesis
         self._events.append(Interim(self.number, hypothesis))
         has_settled = before is not None and before.text == hypothesis.text
@@ -76,11 +78,14 @@ class Utterance:
             self._preflighted = hypothesis.text
             self._events.append(Preflight(self.number, hypothesis))
 
-    def finalized(self, *hypotheses: Hypothesis, goes_on: bool) -> bool:
+    def finalized(
+        self, *hypotheses: Hypothesis, goes_on: bool, pending: Hypothesis | None = None
+    ) -> bool:
         """A final: what each speaker in turn said, or nothing.
 
         Args:
             goes_on: It was forced while somebody was speaking.
+            pending: What the server holds back for the next one.
 
         Returns:
             Whether it took back what was shown.
@@ -93,6 +98,7 @@ class Utterance:
         if took_back:
             self.answered_empty()
         self._shown = None
+        self._pending = pending
         if self.is_open and goes_on:
             self.phase = Phase.CONTINUING
         elif self.is_open:
@@ -101,11 +107,13 @@ class Utterance:
 
     def abandoned(self) -> Hypothesis | None:
         """Nothing more will come: what was shown stands, for want of a final, and is returned."""
+        last = self._shown or self._pending
         promoted = None
-        if self._shown is not None:
-            promoted = replace(self._shown, is_promoted=True)
+        if last is not None:
+            promoted = replace(last, is_promoted=True)
+            self._speak(promoted)
             self._events.append(Final(self.number, promoted))
-            self._shown = None
+            self._shown = self._pending = None
         if self.is_open:
             self._finish()
         return promoted

@@ -30,6 +30,9 @@ class Transcript:
         language: Standard code, "" where the server named none.
         confidence: Mean probability of the words, None where there are none.
         parts: Where several people spoke, what each said in turn; else empty.
+        pending: What the server holds back for the next final.
+        settles: Where it answers a request, the stream position that was reached by then; filled
+            in by `Session`, which knows what it asked.
     """
 
     text: str
@@ -46,6 +49,8 @@ class Transcript:
     speaker: str | None = None
     confidence: float | None = None
     parts: tuple[Transcript, ...] = ()
+    pending: Transcript | None = None
+    settles: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,11 @@ class Dialect(Protocol):
     @property
     def forced_samples(self) -> int:
         """Length of a final that was cut off because speech went on too long."""
+        ...
+
+    @property
+    def segments_span_buffer(self) -> bool:
+        """A result's times are those of the server's whole buffer, not of the speech in it."""
         ...
 
     @property

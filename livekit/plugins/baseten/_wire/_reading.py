@@ -60,9 +60,12 @@ def transcript(raw: dict[str, Any]) -> Transcript:
     segments = [s for s in _list(raw.get("segments")) if isinstance(s, dict)]
     runs = [list(run) for _, run in itertools.groupby(segments, key=_speaker)]
     whole = _read(raw, segments)
-    if len(runs) < 2:
-        return whole
-    return replace(whole, parts=tuple(_read(raw, run) for run in runs))
+    if len(runs) > 1:
+        whole = replace(whole, parts=tuple(_read(raw, run) for run in runs))
+    held_back = raw.get("next_partial")
+    if isinstance(held_back, dict) and _text(held_back.get("text")):
+        whole = replace(whole, pending=_read({}, [held_back]))
+    return whole
 
 
 def _read(raw: dict[str, Any], segments: list[dict[str, Any]]) -> Transcript:

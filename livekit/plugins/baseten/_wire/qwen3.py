@@ -33,7 +33,8 @@ class Qwen3:
 
     chunk_samples = CHUNK_SAMPLES
     pads_chunks = False
-    trailing_samples = 0  # its segments end with the speech
+    segments_span_buffer = False
+    trailing_samples = 0
     answers_each_end = True
     acknowledges_end = False
     can_probe = False
@@ -78,7 +79,8 @@ class Qwen3:
         if kind == "error":
             message = _reading.error_text(raw)
             _refuse_other_dialect(raw)
-            permanent = any(said in message.lower() for said in _PERMANENT)
+            is_full = message.lower().startswith("capacity")
+            permanent = not is_full and any(said in message.lower() for said in _PERMANENT)
             return Failure("", message, recoverable=False, permanent=permanent)
         if not isinstance(kind, str):
             raise UnreadableFrame("a message without a type")

@@ -29,6 +29,7 @@ class Whisper:
 
     chunk_samples = CHUNK_SAMPLES
     pads_chunks = True
+    segments_span_buffer = True
     answers_each_end = False
     acknowledges_end = True
     can_probe = True
