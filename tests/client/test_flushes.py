@@ -46,17 +46,6 @@ def test_a_final_answers_those_it_reaches() -> None:
     assert not flushes.finalized(1000, now=6.0)
 
 
-def test_an_answer_that_says_so_is_for_the_first_that_was_sent() -> None:
-    flushes = Flushes()
-    flushes.asked(100)
-    assert flushes.answered() is None
-    sent(flushes.asked(200))
-    sent(flushes.asked(300))
-    assert flushes.answered() == 200
-    flushes.finalized(200, now=6.0)
-    assert flushes.answered() == 300
-
-
 def test_where_no_probe_can_follow_the_server_has_a_while_to_answer() -> None:
     flushes = Flushes()
     flushes.asked(100).sent("", now=5.0)
