@@ -135,8 +135,8 @@ class Call:
     async def _until_heard(self) -> None:
         # The resampler holds back up to 23 ms, a chunk that is not full 32.
         least = int((self._pushed * FRAME_MS - 60) / 32)
-        while self.server.chunks < least or self.transcripts < self.server.results:
-            await asyncio.sleep(0.001)
+        while self.server.chunks < least or self.transcripts < self.server.results:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)  # the server is in another thread
 
     async def _read(self) -> None:
         kinds = (stt.SpeechEventType.INTERIM_TRANSCRIPT, stt.SpeechEventType.FINAL_TRANSCRIPT)
