@@ -102,13 +102,18 @@ class Bench:
                 self.worker_core, self.server_core = cores[0], cores[1]
 
     def run(self, measure: str, kind: str, condition: str = "", **options: float | bool) -> None:
-        python = python_of(PEERS) if kind in ("baseten", "deepgram") else Path(sys.executable)
+        is_peer = kind in ("baseten", "deepgram")
+        python = python_of(PEERS) if is_peer else Path(sys.executable)
         command = [str(python), str(HERE / "worker.py"), measure, kind]
         command += ["--core", str(self.worker_core)]
         for name, value in options.items():
             command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         done = subprocess.run(
-            command, capture_output=True, text=True, env=self._environment, timeout=1200
+            command,
+            capture_output=True,
+            text=True,
+            env=environment(has_package=not is_peer),
+            timeout=1200,
         )
         if done.returncode:
             raise SystemExit(f"{' '.join(command[2:])} failed:\n{done.stderr[-2000:]}")
@@ -127,7 +132,7 @@ class Bench:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=self._environment,
+            env=environment(has_package=True),
         ) as process:
             assert process.stdin is not None and process.stdout is not None
             try:
@@ -135,12 +140,14 @@ class Bench:
             finally:
                 process.stdin.close()
 
-    @property
-    def _environment(self) -> dict[str, str]:
-        # As it is installed: with byte code. Not beside the sources, which may be read-only.
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-        environment["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir(), "baseten-bench"))
-        return environment
+
+def environment(*, has_package: bool) -> dict[str, str]:
+    """Of a process that has this checkout's package, or the one from PyPI."""
+    # As it is installed: with byte code. Not beside the sources, which may be read-only.
+    out = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    out["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir(), "baseten-bench"))
+    out["PYTHONPATH"] = str(ROOT) if has_package else ""
+    return out
 
 
 def cpu(bench: Bench, port: int, kinds: tuple[str, ...]) -> None:
