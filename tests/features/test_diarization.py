@@ -168,10 +168,9 @@ async def test_a_label_that_the_diarizer_does_not_know_is_a_label() -> None:
     ("language", "told"), [("de", "de"), ("en-GB", "en"), ("auto", "")], ids=str
 )
 async def test_a_null_language_is_the_one_that_was_asked_for(language: str, told: str) -> None:
-    events, _ = await heard(Talk("Hello. | You/B too./B"), language=language, **SENTENCES)
-    languages = {str(data.language) for data in spoken(events)}
-    # A partial may have said what it heard; a diarized final never does.
-    assert languages <= {told, "en"} if language == "auto" else languages == {told}
+    talk = Talk("Hello. | You/B too./B")
+    events, _ = await heard(talk, faults.NullLanguage(), language=language, **SENTENCES)
+    assert {str(data.language) for data in spoken(events)} == {told}
 
 
 async def test_times_are_of_words_although_a_sentence_ends_where_its_last_word_starts() -> None:
@@ -221,6 +220,29 @@ async def test_a_reconnection_loses_and_doubles_no_word(granularity: Any, at: in
     plan = faults.Reset(after_samples=at)
     events, _ = await heard(talk, plan, diarization_granularity=granularity)
     talk.check(events)
+
+
+@pytest.mark.parametrize("granularity", ["sentence", "split_segment", "word"])
+async def test_a_reconnection_after_every_final_doubles_no_word(granularity: Any) -> None:
+    talk = Talk("Good morning. | Who/B are/B you?/B | Henry. | Yes/B it/B is./B")
+    async with (
+        serve(recognizer=talk, diarizer=True) as server,
+        client(server, enable_diarization=True, diarization_granularity=granularity) as stt_,
+        listening(stt_) as listener,
+    ):
+        at = 0
+        for word, spoken_at in zip(talk.words, talk.speech.words, strict=True):
+            if not word[0].endswith((".", "?")):
+                continue
+            stop = 2 * (spoken_at.end_samples + 8000)  # well into the pause, before the next
+            listener.push(talk.speech.pcm[at:stop])
+            at = stop
+            await listener.until(lambda said=word[0]: said in listener.said())
+            server.connections[-1].reset()
+        listener.push(talk.speech.pcm[at:])
+        listener.stream.end_input()
+        talk.check(await listener.ended())
+        assert len(server.connections) >= 4
 
 
 async def test_several_reconnections_lose_and_double_no_word() -> None:

@@ -64,6 +64,16 @@ async def test_it_comes_once_two_partials_agree_and_before_the_final_with_its_te
     assert preflights(events) == texts(Kind.FINAL_TRANSCRIPT, events) == ["w1001"]
 
 
+async def test_one_partial_alone_is_no_agreement() -> None:
+    """The first one comes after a second, with silence in it already."""
+    speech = coded_speech([(800, 4000)], trailing_samples=PAUSE, first_word=1001)
+    events = await heard(speech, partial_transcript_interval_s=1.0, **PATIENT)
+    kinds = [event.type for event in events]
+    at = kinds.index(Kind.PREFLIGHT_TRANSCRIPT)
+    assert kinds[:at].count(Kind.INTERIM_TRANSCRIPT) == 2
+    assert preflights(events) == ["w1001"]
+
+
 async def test_it_comes_well_before_the_final_would() -> None:
     events = await heard(ONE, **PATIENT)
     after = events[[e.type for e in events].index(Kind.PREFLIGHT_TRANSCRIPT) :]

@@ -113,6 +113,22 @@ async def test_audio_that_is_sent_again_is_counted_once(model: Any, seed: int) -
         listener.push(SPEECH.pcm)
         used = await ended(listener)
         assert sum(c.received_samples for c in server.connections) / 16_000 > SPOKEN_S
+    assert all(each > 0 for each in used), "what was counted is not taken back"
+    assert sum(used) == pytest.approx(SPOKEN_S)
+
+
+async def test_finals_of_audio_that_is_sent_again_count_nothing() -> None:
+    """Cut after it was all sent, and before the first result was read."""
+    async with (
+        serve((faults.MuteResults(), faults.Reset(after_samples=len(SPEECH.pcm) // 2))) as server,
+        client(server) as speech_to_text,
+        listening(speech_to_text) as listener,
+    ):
+        listener.push(SPEECH.pcm)
+        used = await ended(listener)
+        check_words(listener)
+        assert server.connections[0].received_samples >= len(SPEECH.pcm) // 2
+    assert all(each > 0 for each in used), "what was counted is not taken back"
     assert sum(used) == pytest.approx(SPOKEN_S)
 
 
