@@ -19,7 +19,12 @@ SEEDS = 2
 UNSEEN = {"live proxy, dead server", "no results"}
 
 DIALECT: dict[str, Any] = {"model": "qwen3-asr"}
-TIMED: dict[str, Any] = {"show_word_timestamps": True, **whisper.IMPATIENT}
+# Words have times, and turns end after the silence that the speech was made for.
+TIMED: dict[str, Any] = {
+    "show_word_timestamps": True,
+    "vad_min_silence_duration_ms": 300,
+    **whisper.IMPATIENT,
+}
 
 
 async def one_call(way: str, seed: int, times: int) -> int:
