@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import random
 import time
@@ -19,10 +18,10 @@ from livekit.agents import APIConnectOptions, APIError, stt
 
 from ._audio import Intake
 from ._backoff import retry_delay_s
+from ._changeover import Changeover
 from ._connector import Connector, Opened
 from ._errors import (
     BasetenError,
-    ConnectTimedOut,
     DrainTimedOut,
     HandshakeRefused,
     LocalProtocolError,
@@ -32,21 +31,14 @@ from ._events import AudioLost, HallucinationDropped, MessageSkipped, ServerWarn
 from ._link import Link
 from ._options import Options
 from ._recognition import Recognition
-from ._session import Patience, Session
+from ._session import Patience
 from ._speech import Speaker, to_api_error
 from ._timeline import SAMPLE_RATE_HZ
-from ._wire import Dialect, dialect_for
-from ._within import within
+from ._wire import dialect_for
 from .log import logger
 
 if TYPE_CHECKING:
     from .stt import STT
-
-# Calls of `update_options` that come this close together change the connection once.
-_COALESCE_S = 0.1
-
-# A change of options waits at most this long for a pause in the speech.
-_PAUSE_WITHIN_S = 5.0
 
 # A connection that lived this long has worked, even if nobody spoke.
 _WORKED_AFTER_S = 5.0
@@ -100,8 +92,6 @@ class SpeechStream(stt.RecognizeStream):
         self._speaker = Speaker(f"baseten-{uuid.uuid4().hex[:12]}", self._recognition.wall.at)
         self._connect_timeout_s = conn_options.timeout
         self._link: Link | None = None
-        self._change: asyncio.Task[None] | None = None
-        self._paused = asyncio.Event()
         self._has_connected = False
         self._retry_after_s = 0.0
         self._loss_reported = 0
@@ -118,6 +108,15 @@ class SpeechStream(stt.RecognizeStream):
                 retry_after_s=lambda: self._retry_after_s,
             ),
             sample_rate=SAMPLE_RATE_HZ,
+        )
+        self._changeover = Changeover(
+            connector,
+            connect_timeout_s=self._connect_timeout_s,
+            patience=limits.patience,
+            retry_delays_s=self._retry_delays_s,
+            is_pausing=lambda: recognition.is_pausing,
+            succeeded=self._changed_over,
+            failed=self._change_failed,
         )
 
     # What LiveKit and users call
@@ -278,10 +277,7 @@ class SpeechStream(stt.RecognizeStream):
                 raise self._recognition.error
 
     async def _let_go(self) -> None:
-        if self._change is not None:
-            self._change.cancel()
-            await asyncio.wait({self._change})
-            self._change = None
+        await self._changeover.aclose()
         link, self._link = self._link, None
         if link is not None:
             if link.session.is_proven:
@@ -303,70 +299,31 @@ class SpeechStream(stt.RecognizeStream):
         self._retry_after_s = error.retry_after_s if isinstance(error, HandshakeRefused) else 0.0
         return to_api_error(error)
 
-    # Changed options: the new connection works before the old one stops
+    # Changed options
 
     def _apply_options(self) -> None:
         """See to it that the connection is one with the options as they are now."""
-        if self._link is None or self._input_ch.closed:
+        link = self._link
+        if link is None or self._input_ch.closed:
             return  # the next connection will be; or there is nothing left to hear differently
-        if self._change is not None:
-            self._change.cancel()
-            self._change = None
-        if not self._speaks(dialect_for(self._options)):
-            self._change = asyncio.create_task(self._change_options(), name="baseten-options")
+        if link.session.dialect.opening() == dialect_for(self._options).opening():
+            self._changeover.abandon()
+        else:
+            self._changeover.begin(self._options)
 
-    async def _change_options(self) -> None:
-        await asyncio.sleep(_COALESCE_S)
-        options = self._options
-        for attempt in range(self._conn_options.max_retry + 1):
-            try:
-                await self._change_connection(options)
-                return
-            except BasetenError as e:
-                if isinstance(e, MetadataRefused):
-                    e.permanent = attempt > 0
-                error = to_api_error(e)
-            if not error.retryable:
-                break
-            if attempt < self._conn_options.max_retry:
-                await asyncio.sleep(self._conn_options._interval_for_retry(attempt))
+    def _changed_over(self, opened: Opened, options: Options) -> None:
+        self._recognition.use(opened.link.session.dialect)
+        self._take_over(opened, options)
+
+    def _change_failed(self, error: APIError) -> None:
         logger.warning("the new options could not be applied, the call goes on without: %s", error)
         self._emit_error(error, recoverable=True)
         if not error.retryable:
             self._options = self._options_tried
 
-    async def _change_connection(self, options: Options) -> None:
-        dialect = dialect_for(options)
-
-        def new_session() -> Session:
-            return Session(dialect, self._limits.patience)
-
-        opened = await self._connector.open(new_session, timeout_s=self._connect_timeout_s)
-        try:
-            await within(self._connect_timeout_s, opened.link.proven())
-            await self._pause()
-            if opened.link.session.error is not None:
-                raise opened.link.session.error
-        except asyncio.TimeoutError:
-            self._connector.close_later(opened.link)
-            raise ConnectTimedOut(self._connect_timeout_s) from None
-        except (BasetenError, asyncio.CancelledError):
-            self._connector.close_later(opened.link)
-            raise
-        self._recognition.use(dialect)
-        self._take_over(opened, options)
-
-    def _speaks(self, dialect: Dialect) -> bool:
-        link = self._link
-        return link is not None and link.session.dialect.opening() == dialect.opening()
-
-    async def _pause(self) -> None:
-        """Wait until nobody speaks, but not for ever: the audio since the last final is sent again
-        on the new connection, and the words under way come once all the same."""
-        self._paused.clear()
-        if not self._recognition.is_pausing:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await within(_PAUSE_WITHIN_S, self._paused.wait())
+    def _retry_delays_s(self) -> list[float]:
+        retries = range(self._conn_options.max_retry)
+        return [self._conn_options._interval_for_retry(n) for n in retries]
 
     # Events
 
@@ -398,7 +355,7 @@ class SpeechStream(stt.RecognizeStream):
                     self._speaker.said(event, offset_s=self._offset_s, now_wall_s=_wall_s())
                 )
         if self._recognition.is_pausing:
-            self._paused.set()
+            self._changeover.paused()
 
     def _report_loss(self, *, is_over: bool = False) -> None:
         lost = self._recognition.lost_samples
