@@ -9,7 +9,7 @@ import pytest
 from reliability.loopback import Kind, Listener, calling, check
 
 from livekit.agents import APIConnectOptions
-from livekit.plugins.baseten import _stream
+from livekit.plugins.baseten import _changeover
 from livekit.plugins.baseten.emulator import Connection, Server, coded_speech, faults, serve
 
 SPEECH = coded_speech(20, trailing_samples=8000, first_word=1001)  # 6 s, one utterance
@@ -55,7 +55,7 @@ async def test_ten_calls_within_50_ms_open_one_connection() -> None:
 async def test_a_call_that_changes_nothing_opens_no_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_stream, "_COALESCE_S", 0.0)
+    monkeypatch.setattr(_changeover, "_COALESCE_S", 0.0)
     async with serve() as server, calling(server) as listener:
         await server.wait_for_connection()
         listener.stt.update_options(language="en", enable_partial_transcripts=True)
@@ -70,7 +70,7 @@ async def test_a_call_that_changes_nothing_opens_no_connection(
 async def test_a_change_waits_for_a_pause_while_the_old_connection_works(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_stream, "_COALESCE_S", 0.0)
+    monkeypatch.setattr(_changeover, "_COALESCE_S", 0.0)
     half = len(SPEECH.pcm) // 4 * 2
     async with serve() as server, calling(server) as listener:
         listener.push(SPEECH.pcm[:half])
@@ -94,8 +94,8 @@ async def test_a_change_waits_for_a_pause_while_the_old_connection_works(
 async def test_a_change_that_gets_no_pause_comes_in_mid_word_and_costs_none(
     pushed_samples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_stream, "_COALESCE_S", 0.0)
-    monkeypatch.setattr(_stream, "_PAUSE_WITHIN_S", 0.01)
+    monkeypatch.setattr(_changeover, "_COALESCE_S", 0.0)
+    monkeypatch.setattr(_changeover, "_PAUSE_WITHIN_S", 0.01)
     async with serve() as server, calling(server) as listener:
         listener.push(SPEECH.pcm[: pushed_samples * 2])
         first = await server.wait_for_connection()
@@ -109,8 +109,8 @@ async def test_a_change_that_gets_no_pause_comes_in_mid_word_and_costs_none(
 
 
 async def test_five_changes_in_a_call_cost_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_stream, "_COALESCE_S", 0.0)
-    monkeypatch.setattr(_stream, "_PAUSE_WITHIN_S", 0.02)
+    monkeypatch.setattr(_changeover, "_COALESCE_S", 0.0)
+    monkeypatch.setattr(_changeover, "_PAUSE_WITHIN_S", 0.02)
     async with serve() as server, calling(server) as listener:
         for number, at in enumerate(range(0, len(TURNS.pcm), 3200)):
             listener.push(TURNS.pcm[at : at + 3200])
@@ -128,7 +128,7 @@ async def test_five_changes_in_a_call_cost_no_word(monkeypatch: pytest.MonkeyPat
 async def test_the_old_connection_works_while_the_new_one_is_parked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_stream, "_COALESCE_S", 0.0)
+    monkeypatch.setattr(_changeover, "_COALESCE_S", 0.0)
     async with serve(None, faults.Park()) as server, calling(server) as listener:
         await server.wait_for_connection()
         listener.stt.update_options(language="de")
@@ -144,7 +144,7 @@ async def test_the_old_connection_works_while_the_new_one_is_parked(
 async def test_a_cut_while_the_options_change_costs_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_stream, "_COALESCE_S", 0.0)
+    monkeypatch.setattr(_changeover, "_COALESCE_S", 0.0)
     async with serve(None, faults.Park()) as server, calling(server) as listener:
         first = await server.wait_for_connection()
         listener.push(SPEECH.pcm[:60_000])
@@ -161,7 +161,7 @@ async def test_a_cut_while_the_options_change_costs_nothing(
 async def test_options_that_the_server_refuses_leave_the_call_with_the_old_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_stream, "_COALESCE_S", 0.0)
+    monkeypatch.setattr(_changeover, "_COALESCE_S", 0.0)
     async with serve() as server, calling(server) as listener:
         listener.push(SPEECH.pcm[:60_000])
         await server.wait_for_connection()

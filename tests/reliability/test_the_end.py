@@ -11,7 +11,7 @@ import pytest
 from reliability.loopback import Kind, Listener, calling, check, client, push
 
 from livekit.agents import APIConnectOptions, APIError, APITimeoutError
-from livekit.plugins.baseten import _stream
+from livekit.plugins.baseten import _changeover
 from livekit.plugins.baseten.emulator import Server, coded_speech, faults, serve
 
 SPEECH = coded_speech(20, first_word=1001)  # its last word is cut off by the end
@@ -68,7 +68,7 @@ async def test_the_end_while_a_reconnection_is_parked_for_ever() -> None:
 async def test_the_end_while_options_change(
     is_parked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_stream, "_COALESCE_S", 0.0)
+    monkeypatch.setattr(_changeover, "_COALESCE_S", 0.0)
     plan = [None, faults.Park() if is_parked else None]
     async with serve(*plan) as server, calling(server) as listener:
         listener.push(SPEECH.pcm)
@@ -201,7 +201,7 @@ def _ends(connection: object) -> bool:
 async def test_closing_while_options_change(
     plan: list[faults.Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_stream, "_COALESCE_S", 0.0)
+    monkeypatch.setattr(_changeover, "_COALESCE_S", 0.0)
     async with serve(*plan) as server, client(server) as stt:
         stream = stt.stream()
         push(stream, SPEECH.pcm)  # without a pause
