@@ -25,21 +25,15 @@ from ._hypotheses import Reader, samples
 from ._ledger import Ledger
 from ._session import ENDED, Patience, Session, State
 from ._timeline import SAMPLE_RATE_HZ, WallClock
-from ._utterance import Phase, Utterance
+from ._utterance import Utterance
+from ._watch import Finding, Watch
 from ._wire import Alive, Dialect, Failure, Transcript
 
 # Silence after the last word that makes an unchanged interim worth an answer.
 _PAUSE_SAMPLES = SAMPLE_RATE_HZ // 5
 
-# An utterance for which nothing comes any more, although the server is there, is over. Partials
-# come every half second; after a forced final the first one says whether speech goes on.
-_UTTERANCE_SILENCE_S = {Phase.SPEAKING: 8.0, Phase.CONTINUING: 3.0}
-
 # So much that loud at the end of the input, and no result of it: the server has to be asked again.
 _UNHEARD_S = 1.0
-
-# Microphones that are on send all the time, silence too.
-_MUTED_AFTER_S = 2.0
 
 
 @dataclass
@@ -47,23 +41,17 @@ class _Progress:
     """How far one session has come with the stream.
 
     Attributes:
-        last_result_s: When the last result came, or the session began.
-        last_sent_s: When audio went out last.
         final_end: Where its last final ended, in connection samples.
         final_number: The server's number of that final.
         result_failed: The server said that a transcription came to nothing.
-        muted_at: Stream position at which the user fell silent, and was taken for muted.
         fault: Why it is given up although the connection lives.
         is_over: Its end has been seen to.
         is_concluded: All that was to come has come.
     """
 
-    last_result_s: float
-    last_sent_s: float
     final_end: int = 0
     final_number: int = 0
     result_failed: bool = False
-    muted_at: int = -1
     fault: BasetenError | None = None
     is_over: bool = False
     is_concluded: bool = False
@@ -102,7 +90,8 @@ class Recognition:
         self._refusals = 0
         self._recovered_at = -1
         self._session: Session | None = None
-        self._progress = _Progress(0.0, 0.0)
+        self._progress = _Progress()
+        self._watch: Watch | None = None
 
     # What just happened
 
@@ -141,7 +130,8 @@ class Recognition:
         What the one before it still had to say is not missed: its audio is sent again.
         """
         self._session = session
-        self._progress = _Progress(now, now)
+        self._progress = _Progress()
+        self._watch = Watch(session, self._ledger, self._utterance, now)
         self._reader.attached(session)
         session.attach(self._ledger.journal, self._flushes.waiting, now)
         if self._input_ended:
@@ -149,12 +139,12 @@ class Recognition:
 
     def advance(self, now: float) -> None:
         """The session has received something, or has ended: take it in."""
-        session = self._session
-        if session is None or self._progress.fault is not None:
+        session, watch = self._session, self._watch
+        if session is None or watch is None or self._progress.fault is not None:
             return
         for frame in session.received_frames():
             if isinstance(frame, Transcript):
-                self._progress.last_result_s = now
+                watch.heard(now)
                 self._transcribed(session, frame, now)
                 self._flushes.settle(now, self._is_silent)
             elif isinstance(frame, Alive):
@@ -170,17 +160,16 @@ class Recognition:
 
     def expired(self, now: float) -> None:
         """Time has passed: see to whatever was due by ``now``."""
-        session = self._session
-        if session is None:
+        session, watch = self._session, self._watch
+        if session is None or watch is None:
             return
         session.expired(now)
         self._answer_overdue(now)
-        due = self._mute_deadline()
-        if due is not None and now >= due:
-            self._end_muted(session)
-        due = self._utterance_deadline()
-        if due is not None and now >= due:
-            self._progress.last_result_s = now
+        finding = watch.found(now)
+        if finding is Finding.MUTED and not self._flushes:
+            # The server waits for the silence after the last word: give it some.
+            session.flush(Flush(0, self._ledger.journal.stop))
+        elif finding is Finding.SILENT:
             self._despair(session)
 
     def give_up(self) -> None:
@@ -196,13 +185,13 @@ class Recognition:
 
     def outgoing(self, now: float, limit: int) -> list[str | bytes]:
         """The next frames for the session's socket, about ``limit`` of them."""
-        session = self._session
-        if session is None:
+        session, watch = self._session, self._watch
+        if session is None or watch is None:
             return []
         before = session.cursor
         out = session.outgoing(now, limit)
         if session.cursor > before:
-            self._progress.last_sent_s = now
+            watch.sent(now)
             if used := self._ledger.sent_up_to(session.cursor):
                 self._events.append(Used(used))
         return out
@@ -222,14 +211,13 @@ class Recognition:
 
     def deadline(self) -> float | None:
         """When to call `expired`, or None if nothing is awaited."""
-        if self._session is None:
+        if self._session is None or self._watch is None:
             return None
         if not self._utterance.is_open and not self._flushes:  # nearly always
             return self._session.deadline()
         due = (
             self._session.deadline(),
-            self._utterance_deadline(),
-            self._mute_deadline(),
+            self._watch.deadline(),
             self._flush_deadline(),
         )
         return min((at for at in due if at is not None), default=None)
@@ -398,16 +386,6 @@ class Recognition:
     def _is_streaming(self) -> bool:
         return self._session is not None and self._session.state is State.STREAMING
 
-    def _utterance_deadline(self) -> float | None:
-        """When an utterance without results is no longer one."""
-        session = self._session
-        if session is None or not self._is_streaming or not self._utterance.is_open:
-            return None
-        wait_s = _UTTERANCE_SILENCE_S[self._utterance.phase]
-        if not session.dialect.sends_partials:
-            wait_s += session.dialect.forced_samples / SAMPLE_RATE_HZ
-        return self._progress.last_result_s + wait_s
-
     def _despair(self, session: Session) -> None:
         """The server lives and sends nothing of the utterance under way."""
         owed = self._utterance.is_owed_a_final
@@ -419,22 +397,6 @@ class Recognition:
             # Said, then: a final that comes after all must not say it again.
             self._ledger.finalized(min(promoted.end, session.cursor))
             self._give_up_session("the model sends no results")
-
-    def _mute_deadline(self) -> float | None:
-        """When the user, who spoke, has sent no audio for so long that he must be muted."""
-        session, stop = self._session, self._ledger.journal.stop
-        if session is None or not self._is_streaming or not self._utterance.is_open:
-            return None
-        is_caught_up = stop - session.cursor < session.dialect.chunk_samples
-        if not is_caught_up or self._progress.muted_at == stop:
-            return None
-        return self._progress.last_sent_s + _MUTED_AFTER_S
-
-    def _end_muted(self, session: Session) -> None:
-        """The server waits for the silence after the last word: give it some."""
-        self._progress.muted_at = self._ledger.journal.stop
-        if not self._flushes:
-            session.flush(Flush(0, self._ledger.journal.stop))
 
     # Flushes
 

@@ -6,36 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from .._language import to_standard
 from .._options import Options
 from .._timeline import SAMPLE_RATE_HZ
 
 
 def compact(raw: Mapping[str, Any]) -> str:
     return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
-
-
-def opening(metadata: Mapping[str, Any]) -> str:
-    """The metadata as it goes over the wire.
-
-    Raises:
-        ValueError: ``extra_metadata`` made it something that cannot be sent.
-    """
-    for block in ("whisper_params", "streaming_params", "streaming_vad_config"):
-        if not isinstance(metadata[block], dict):
-            raise ValueError(f"extra_metadata: {block} must be a mapping")
-    try:
-        return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as e:
-        raise ValueError(f"extra_metadata: cannot be sent as JSON: {e}") from None
-
-
-def described(metadata: Mapping[str, Any]) -> str:
-    """``metadata`` for an error message: without the prompt, which may quote the conversation."""
-    prompt = metadata.get("whisper_params", {}).get("prompt")
-    if prompt:
-        hidden = {"whisper_params": {"prompt": f"({len(prompt)} characters)"}}
-        metadata = merged(metadata, hidden)
-    return json.dumps(metadata, ensure_ascii=False)
 
 
 def streaming_params(options: Options) -> dict[str, Any]:
@@ -66,3 +43,39 @@ def merged(metadata: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, A
         else:
             out[key] = value
     return out
+
+
+class Introduction:
+    """The first frame of a connection: what it says, and what follows from it for both dialects.
+
+    Args:
+        metadata: The blocks of `whisper_params`, `streaming_params` and `streaming_vad_config`.
+
+    Raises:
+        ValueError: ``extra_metadata`` made it something that cannot be sent.
+    """
+
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        self._metadata = metadata
+        self.text = _sendable(metadata)
+        asked = metadata["whisper_params"].get("audio_language")
+        self.language = to_standard(asked if isinstance(asked, str) else "")
+
+    def described(self) -> str:
+        """In one line, without the prompt, which may quote the conversation."""
+        shown = self._metadata
+        prompt = shown["whisper_params"].get("prompt")
+        if prompt:
+            hidden = {"whisper_params": {"prompt": f"({len(prompt)} characters)"}}
+            shown = merged(shown, hidden)
+        return json.dumps(shown, ensure_ascii=False)
+
+
+def _sendable(metadata: Mapping[str, Any]) -> str:
+    for block in ("whisper_params", "streaming_params", "streaming_vad_config"):
+        if not isinstance(metadata[block], dict):
+            raise ValueError(f"extra_metadata: {block} must be a mapping")
+    try:
+        return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise ValueError(f"extra_metadata: cannot be sent as JSON: {e}") from None

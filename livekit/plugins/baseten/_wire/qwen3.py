@@ -41,10 +41,8 @@ class Qwen3:
 
     def __init__(self, options: Options) -> None:
         _refuse_whisper_only(options)
-        self._metadata = _handshake(options)
-        self._opening = _writing.opening(self._metadata)
-        asked = self._metadata["whisper_params"].get("audio_language")
-        self.language = _language.to_standard(asked if isinstance(asked, str) else "")
+        self._introduction = _writing.Introduction(_handshake(options))
+        self.language = self._introduction.language
         self.sends_partials = options.enable_partial_transcripts
         self.partial_interval_samples = round(
             options.partial_transcript_interval_s * SAMPLE_RATE_HZ
@@ -54,10 +52,10 @@ class Qwen3:
         self.forced_samples = limit_samples - SAMPLE_RATE_HZ // 2
 
     def opening(self) -> str:
-        return self._opening
+        return self._introduction.text
 
     def described(self) -> str:
-        return _writing.described(self._metadata)
+        return self._introduction.described()
 
     def audio(self, pcm: bytes) -> str:
         return _AUDIO_HEAD + base64.b64encode(pcm).decode("ascii") + _AUDIO_TAIL

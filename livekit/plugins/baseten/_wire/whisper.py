@@ -36,10 +36,8 @@ class Whisper:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._metadata = _metadata(options)
-        self._opening = _writing.opening(self._metadata)
-        asked = self._metadata["whisper_params"].get("audio_language")
-        self.language = _language.to_standard(asked if isinstance(asked, str) else "")
+        self._introduction = _writing.Introduction(_metadata(options))
+        self.language = self._introduction.language
         self.sends_partials = options.enable_partial_transcripts
         self.partial_interval_samples = round(
             options.partial_transcript_interval_s * SAMPLE_RATE_HZ
@@ -53,10 +51,10 @@ class Whisper:
         self._silence_samples = (chunks + _SILENCE_MARGIN_CHUNKS) * CHUNK_SAMPLES
 
     def opening(self) -> str:
-        return self._opening
+        return self._introduction.text
 
     def described(self) -> str:
-        return _writing.described(self._metadata)
+        return self._introduction.described()
 
     def audio(self, pcm: bytes) -> bytes:
         return pcm
