@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format build clean
+.PHONY: help setup demo test lint bench format build clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ lint: $(SETUP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy livekit examples
+
+bench: $(SETUP) ## measure speed beside other plugins, for some minutes; ARGS=--quick for a look
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 format: $(SETUP) ## let ruff arrange the code
 	$(BIN)/ruff check --fix .

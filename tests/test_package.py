@@ -32,6 +32,7 @@ CORE = {
     "_hypotheses",
     "_utterance",
     "_ledger",
+    "_watch",
     "_session",
     "_recognition",
     "_backoff",

@@ -1,8 +1,8 @@
 """From one connection to another with other options, without a gap: make before break.
 
-The new connection is opened and has taken its metadata while the old one works on. It takes over when
-nobody speaks, or after a while in any case: the audio since the last final is sent again on it then,
-so that the words under way come once all the same.
+The new connection is opened and has taken its metadata while the old one works on. It takes over
+when nobody speaks, or after a while in any case: the audio since the last final is sent again on it
+then, so that the words under way come once all the same.
 """
 
 from __future__ import annotations
