@@ -97,7 +97,7 @@ class Recognition:
 
     def push(self, pcm: bytes | memoryview, stop: int, now_wall_s: float) -> None:
         """More audio was pushed; see `Ledger.pushed`."""
-        cursor = self._session.cursor if self._session is not None and self._is_streaming else None
+        cursor = None if (live := self._live) is None else live.cursor
         lost = self._ledger.pushed(pcm, stop, now_wall_s, cursor=cursor)
         if lost:
             self._events.append(AudioLost(lost))
@@ -108,13 +108,13 @@ class Recognition:
             self._answer_empty(self._ledger.journal.stop)
             return
         flush = self._flushes.asked(self._ledger.journal.stop)
-        if self._session is not None and self._is_streaming:
-            self._session.flush(flush)
+        if (live := self._live) is not None:
+            live.flush(flush)
 
     def end_input(self) -> None:
         self._input_ended = True
-        if self._session is not None and self._is_streaming:
-            self._session.finish(self._ledger.journal.stop)
+        if (live := self._live) is not None:
+            live.finish(self._ledger.journal.stop)
 
     def use(self, dialect: Dialect) -> None:
         """Sessions made from now on talk like this."""
@@ -383,8 +383,10 @@ class Recognition:
             self._session.failed(self._progress.fault)
 
     @property
-    def _is_streaming(self) -> bool:
-        return self._session is not None and self._session.state is State.STREAMING
+    def _live(self) -> Session | None:
+        """The session under way, if audio can go to it."""
+        session = self._session
+        return session if session is not None and session.state is State.STREAMING else None
 
     def _despair(self, session: Session) -> None:
         """The server lives and sends nothing of the utterance under way."""
