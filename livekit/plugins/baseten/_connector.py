@@ -138,6 +138,9 @@ class Connector:
             left_s = max(timeout_s - (_now() - started_s), 0.001)
             try:
                 await within(left_s, link.proven())
+            except asyncio.CancelledError:
+                self.close_later(link)
+                raise
             except (BasetenError, asyncio.TimeoutError) as e:
                 self.close_later(link)
                 if isinstance(e, asyncio.TimeoutError):
