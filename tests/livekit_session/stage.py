@@ -363,7 +363,15 @@ class Call:
     errors: list[ErrorEvent] = field(default_factory=list)
     close_reason: str = ""
     closing_took_s: float = 0.0
+    _last_spoke: str = ""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def is_answered(self, turns: int) -> bool:
+        """So many turns were committed, and the agent has spoken after the last of them.
+
+        Not: after each. On a busy machine the user's next line may come before the answer.
+        """
+        return len(self.turns) == turns and self._last_spoke == "assistant"
 
     @property
     def turn_texts(self) -> list[str]:
@@ -429,6 +437,7 @@ class Call:
     def _added(self, event: ConversationItemAddedEvent) -> None:
         item = event.item
         if isinstance(item, llm.ChatMessage):
+            self._last_spoke = item.role
             if item.role == "user":
                 turn = Turn(item.text_content or "", event.created_at, item.metrics)
                 self.turns.append(turn)

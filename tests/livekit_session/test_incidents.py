@@ -17,7 +17,7 @@ from livekit.agents import Agent, APIConnectionError, APIStatusError, STTContext
 from livekit.agents.stt import SpeechEventType as Kind
 from livekit.plugins.baseten.emulator import faults
 
-TWO_LINES = script(0.5, YOUNG_MAN, 1.6, SELFISH, 1.4)
+TWO_LINES = script(0.5, YOUNG_MAN, 2.0, SELFISH, 1.4)
 ONE_LINE = script(0.5, SELFISH, 1.4)
 MUTED = script(0.5, YOUNG_MAN, 3.0, SELFISH, 1.4)
 MONOLOGUE = script(0.5, LEISURE, 1.4)
@@ -95,9 +95,9 @@ async def empty_final_after_a_turn() -> Scene:
 
 async def handoff(mode: Mode) -> Scene:
     async with scene(TWO_LINES, mode) as played:
-        await played.call.until(lambda: len(played.call.answers) == 1)
+        await played.call.until(lambda: played.call.is_answered(1))
         played.call.session.update_agent(Agent(instructions="take over"))
-        await played.call.until(lambda: len(played.call.answers) == 2)
+        await played.call.until(lambda: played.call.is_answered(2))
     return played
 
 
@@ -106,17 +106,19 @@ async def handoff_in_mid_sentence() -> Scene:
         line = ONE_LINE.lines[0]
         await played.call.microphone.reaches((line.start + line.end) // 2)
         played.call.session.update_agent(Agent(instructions="take over"))
-        await played.call.until(lambda: played.call.answers)
+        await played.call.until(lambda: played.call.is_answered(1))
     return played
 
 
 async def cleared() -> Scene:
     async with scene(TWO_LINES, "manual") as played:
         await played.call.hears(0, plus_s=0.2)
+        cleared = played.connection
         played.call.session.clear_user_turn()
+        await played.server.until(lambda: not cleared.is_open)
         await played.call.hears(1, plus_s=0.1)
         await played.call.session.commit_user_turn(transcript_timeout=10)
-        await played.call.until(lambda: played.call.answers)
+        await played.call.until(lambda: played.call.is_answered(1))
     return played
 
 
@@ -374,6 +376,7 @@ def test_a_wrong_key_closes_the_session_and_says_so(scenes: dict[str, Played[Sce
     played = scenes["wrong key"]
     call = played.value.call
     assert call.close_reason == "error"
+    assert len(call.errors) == 4  # LiveKit tolerates three in a row
     for event in call.errors:
         assert isinstance(event.error.error, APIStatusError)
         assert event.error.error.status_code == 401
