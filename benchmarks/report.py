@@ -252,16 +252,17 @@ def other_rows(measured: Measured) -> list[list[str]]:
 def described(document: dict[str, Any]) -> str:
     machine = document["machine"]
     libraries = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    load = document["load"]
+    others = document["disturbed"]
     text = (
         f"{machine['cores']} cores ({machine['architecture']}, {machine['system']}), "
         f"Python {machine['python']}, {libraries}. {document['rounds']} rounds, "
-        f"{document['seconds']:g} s of audio a call in each. The machine's load while it ran, "
-        f"this included: {load['median']:.1f} ({load['min']:.1f}-{load['max']:.1f})."
+        f"{document['seconds']:g} s of audio a call in each. What else ran on the machine took "
+        f"{others['median']:.0%} of a core in the median measurement, {others['max']:.0%} in the "
+        "most disturbed one."
     )
     differing = machine.get("peers", {})
-    others = [f"{n} {v}" for n, v in differing.items() if not n.startswith("livekit-plugins")]
-    return text + (f" The peers' environment differs in {', '.join(others)}." if others else "")
+    versions = [f"{n} {v}" for n, v in differing.items() if not n.startswith("livekit-plugins")]
+    return text + (f" The peers' environment has {', '.join(versions)}." if versions else "")
 
 
 def page(document: dict[str, Any]) -> str:
@@ -319,6 +320,40 @@ def page(document: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+# How much fits
+
+
+def scaling(measured: Measured) -> str:
+    """What a core and a gigabyte carry of this package, and of the others, as Markdown."""
+    kinds = measured.kinds("cpu")
+    rows = []
+    for calls in measured.conditions("cpu"):
+        nets = [median(measured.net_cpu(kind, calls)) for kind in kinds]
+        rows.append([calls, *(f"{700 / net:,.0f} ({_number(net)} ms)" for net in nets)])
+    names = [NAMES[kind] for kind in kinds]
+    parts = [table(["calls in the process", *names], rows)]
+    memory = []
+    for kind in measured.kinds("memory"):
+        process = median(measured.values("memory", kind, "resident", "before_mb"))
+        call = median(measured.values("memory", kind, "resident", "mb_per_call"))
+        cells = [
+            f"{process:.0f} MB",
+            f"{call:.2f} MB",
+            f"{1024 / process:.0f}",
+            f"{1024 / call:,.0f}",
+        ]
+        memory.append([NAMES[kind], *cells])
+    header = [
+        "client",
+        "a process with one call",
+        "each further call in it",
+        "processes a GB",
+        "further calls a GB",
+    ]
+    parts.append(table(header, memory))
+    return "\n\n".join(parts) + "\n"
+
+
 # Into docs/
 
 
@@ -331,6 +366,7 @@ def publish(document: dict[str, Any]) -> None:
     if measured.has("long", "ours"):
         draw_memory(document, DOCS / "images" / "perf-memory.png")
     write_between_markers(DOCS / "performance.md", page(document))
+    write_between_markers(DOCS / "scaling.md", scaling(measured))
     print(page(document))
 
 

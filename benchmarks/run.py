@@ -31,6 +31,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import report
 from clients import KINDS
 
@@ -43,6 +44,7 @@ REQUIREMENTS = (
     "numpy",
     "soxr",
 )
+DISTURBED = 0.1  # of a core, by others, while a measurement ran
 LIBRARIES = ("livekit-agents", "livekit", "aiohttp", "numpy", "soxr")
 
 
@@ -56,7 +58,11 @@ class Plan:
     busy_calls: int = 50
     """Of the measures of delay."""
     memory_calls: int = 200
+    frames: tuple[tuple[int, int], ...] = ((16_000, 10), (16_000, 50), (24_000, 50))
+    """Hertz and milliseconds of the audio that is delayed."""
     seconds: float = 8.0
+    warm_up_s: float = 2.0
+    memory_s: float = 6.0
     hour_s: float = 3600.0
     recording_s: float = 300.0
     journal_s: float = 30.0
@@ -74,10 +80,13 @@ class Plan:
 QUICK = Plan(
     rounds=1,
     kinds=("ours", "bare", "feeder"),
-    calls=(1, 20),
+    calls=(5,),
     busy_calls=5,
-    memory_calls=10,
-    seconds=1.5,
+    memory_calls=5,
+    frames=((16_000, 10),),
+    seconds=1.0,
+    warm_up_s=0.5,
+    memory_s=1.0,
     hour_s=60.0,
     recording_s=30.0,
     journal_s=5.0,
@@ -87,13 +96,19 @@ QUICK = Plan(
 
 @dataclass
 class Bench:
-    """Runs workers, and keeps what they said as ``results[measure][kind][condition]``."""
+    """Runs workers, and keeps what they said as ``results[measure][kind][condition]``.
+
+    Attributes:
+        disturbed: Of each measurement, how much of a core others on this machine took meanwhile.
+    """
 
     plan: Plan
+    patience: int = 1
     server_core: int = -1
     worker_core: int = -1
     results: dict[str, dict[str, dict[str, list[Any]]]] = field(default_factory=dict)
-    loads: list[float] = field(default_factory=list)
+    disturbed: list[float] = field(default_factory=list)
+    servers: list[psutil.Process] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if hasattr(os, "sched_getaffinity"):
@@ -102,27 +117,38 @@ class Bench:
                 self.worker_core, self.server_core = cores[0], cores[1]
 
     def run(self, measure: str, kind: str, condition: str = "", **options: float | bool) -> None:
+        """Measure, again if somebody disturbs it, and keep the least disturbed."""
         is_peer = kind in ("baseten", "deepgram")
         python = python_of(PEERS) if is_peer else Path(sys.executable)
         command = [str(python), str(HERE / "worker.py"), measure, kind]
         command += ["--core", str(self.worker_core)]
         for name, value in options.items():
             command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            env=environment(has_package=not is_peer),
-            timeout=1200,
-        )
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command[2:])} failed:\n{done.stderr[-2000:]}")
-        said = json.loads(done.stdout)
+        tries: list[tuple[float, Any]] = []
+        while not tries or (len(tries) < self.patience and tries[-1][0] > DISTURBED):
+            tries.append(self._measured(command, environment(has_package=not is_peer)))
+        disturbed, said = min(tries, key=lambda tried: tried[0])
+        self.disturbed.append(disturbed)
         by_kind = self.results.setdefault(measure, {}).setdefault(kind, {})
         by_kind.setdefault(condition, []).append(report.rounded(said))
-        if hasattr(os, "getloadavg"):
-            self.loads.append(os.getloadavg()[0])
-        print(f"{measure:10} {kind:9} {condition:14} {json.dumps(report.rounded(said))}"[:160])
+        line = f"{measure:10} {kind:9} {condition:14} others {disturbed:4.2f}  "
+        print((line + json.dumps(report.rounded(said)))[:160], flush=True)
+
+    def _measured(self, command: list[str], env: dict[str, str]) -> tuple[float, Any]:
+        started_s, before_s = time.perf_counter(), self._others_s()
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=1200)
+        others_s, took_s = self._others_s() - before_s, time.perf_counter() - started_s
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command[2:])} failed:\n{done.stderr[-2000:]}")
+        return max(0.0, others_s / took_s), json.loads(done.stdout)
+
+    def _others_s(self) -> float:
+        """CPU seconds that this machine has spent on anything but this benchmark."""
+        times, children = psutil.cpu_times(), os.times()
+        busy_s = sum(times) - times.idle - getattr(times, "iowait", 0.0)
+        busy_s -= getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+        ours_s = sum(children[:4]) + sum(sum(each.cpu_times()[:2]) for each in self.servers)
+        return float(busy_s - ours_s)
 
     @contextlib.contextmanager
     def server(self, script: str, *arguments: object) -> Iterator[int]:
@@ -135,9 +161,11 @@ class Bench:
             env=environment(has_package=True),
         ) as process:
             assert process.stdin is not None and process.stdout is not None
+            self.servers.append(psutil.Process(process.pid))
             try:
                 yield int(process.stdout.readline())
             finally:
+                self.servers.pop()
                 process.stdin.close()
 
 
@@ -151,14 +179,22 @@ def environment(*, has_package: bool) -> dict[str, str]:
 
 
 def cpu(bench: Bench, port: int, kinds: tuple[str, ...]) -> None:
-    for calls in bench.plan.calls:
+    plan = bench.plan
+    for calls in plan.calls:
         for kind in kinds:
-            seconds = bench.plan.seconds
-            bench.run("cpu", kind, str(calls), port=port, calls=calls, seconds=seconds)
+            bench.run(
+                "cpu",
+                kind,
+                str(calls),
+                port=port,
+                calls=calls,
+                seconds=plan.seconds,
+                warm_up=plan.warm_up_s,
+            )
 
 
 def delay(bench: Bench, port: int, kinds: tuple[str, ...]) -> None:
-    for rate, frame_ms in ((16_000, 10), (16_000, 50), (24_000, 50)):
+    for rate, frame_ms in bench.plan.frames:
         for kind in kinds:
             if kind == "feeder":
                 continue
@@ -175,19 +211,29 @@ def delay(bench: Bench, port: int, kinds: tuple[str, ...]) -> None:
 
 
 def latency(bench: Bench, port: int, kinds: tuple[str, ...]) -> None:
+    plan = bench.plan
     for kind in kinds:
-        if kind != "feeder":
-            calls, seconds = bench.plan.busy_calls, bench.plan.seconds
-            bench.run("latency", kind, str(calls), port=port, calls=calls, seconds=seconds)
+        if kind == "feeder":
+            continue
+        bench.run(
+            "latency",
+            kind,
+            str(plan.busy_calls),
+            port=port,
+            calls=plan.busy_calls,
+            seconds=plan.seconds,
+            warm_up=plan.warm_up_s,
+        )
 
 
 def memory(bench: Bench, port: int, kinds: tuple[str, ...]) -> None:
-    calls = bench.plan.memory_calls
+    calls, seconds = bench.plan.memory_calls, bench.plan.memory_s
     for kind in kinds:
-        if kind != "feeder":
-            bench.run("memory", kind, "resident", port=port, calls=calls, seconds=6)
-            traced = max(2, calls // 4)
-            bench.run("memory", kind, "traced", port=port, calls=traced, seconds=6, trace=True)
+        if kind == "feeder":
+            continue
+        bench.run("memory", kind, "resident", port=port, calls=calls, seconds=seconds)
+        traced = max(2, calls // 4)
+        bench.run("memory", kind, "traced", port=port, calls=traced, seconds=seconds, trace=True)
 
 
 def offline(bench: Bench, port: int, kinds: tuple[str, ...]) -> None:
@@ -265,6 +311,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a minute, to see that it works")
     parser.add_argument("--rounds", type=int, default=Plan.rounds)
     parser.add_argument("--seconds", type=float, default=Plan.seconds, help="of each measurement")
+    parser.add_argument(
+        "--patience", type=int, default=3, help="measurements tried until one is undisturbed"
+    )
     parser.add_argument("--only", default="", help="measures, separated by commas")
     parser.add_argument("--report", action="store_true", help="from the results of the last run")
     args = parser.parse_args()
@@ -274,7 +323,7 @@ def main() -> None:
     plan = QUICK if args.quick else Plan(rounds=args.rounds, seconds=args.seconds)
     if not args.quick:
         make_peers()
-    bench = Bench(plan)
+    bench = Bench(plan, patience=1 if args.quick else args.patience)
     started_s = time.perf_counter()
     only = set(args.only.split(",")) if args.only else {*IN_ROUNDS, "long"}
     core = [] if bench.server_core < 0 else [bench.server_core]
@@ -296,7 +345,7 @@ def main() -> None:
         "rounds": plan.rounds,
         "seconds": plan.seconds,
         "minutes": round((time.perf_counter() - started_s) / 60),
-        "load": report.spread_of(bench.loads),
+        "disturbed": report.spread_of(bench.disturbed),
         "results": bench.results,
     }
     if args.write and not args.quick:

@@ -32,7 +32,6 @@ from clients import KINDS, SAMPLE_RATE_HZ, Call, Said, opener, plugin
 
 from livekit import rtc
 
-WARM_UP_S = 2.0
 PUSHES_IN_A_ROW = 8  # at most, when the loop is late; then others get their turn
 Result = dict[str, Any]
 
@@ -137,7 +136,7 @@ async def cpu(args: argparse.Namespace) -> Result:
             heard[:] = 0, 0
             marks[:] = time.process_time(), time.perf_counter()
 
-        await pace.run(begun, WARM_UP_S)
+        await pace.run(begun, args.warm_up)
         cpu_s, wall_s = time.process_time() - marks[0], time.perf_counter() - marks[1]
         await closed(calls)
     audio_s = args.seconds * args.calls
@@ -223,7 +222,7 @@ async def latency(args: argparse.Namespace) -> Result:
             from_socket.clear()
             from_server.clear()
 
-        await Pace(calls, audio, args.seconds).run(begun, WARM_UP_S)
+        await Pace(calls, audio, args.seconds).run(begun, args.warm_up)
         await closed(calls)
     return {
         "socket_to_event_ms": in_ms(from_socket),
@@ -238,7 +237,7 @@ async def memory(args: argparse.Namespace) -> Result:
     audio = Audio(args.rate, args.frame_ms)
     async with opener(args.kind, args.port, "all", args.rate) as open_call:
         first = await opened(open_call, [_nothing])
-        await Pace(first, audio, 6.0).run()
+        await Pace(first, audio, args.seconds).run()
         before = _used_mb(trace=args.trace)
         rest = await opened(open_call, [_nothing] * (args.calls - 1))
         await Pace(first + rest, audio, args.seconds).run()
@@ -435,6 +434,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="of the server")
     parser.add_argument("--calls", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10.0, help="of audio, each call")
+    parser.add_argument("--warm-up", type=float, default=2.0, help="seconds before that")
     parser.add_argument("--rate", type=int, default=24_000, help="of the audio, Hz")
     parser.add_argument("--frame-ms", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=10)
