@@ -145,3 +145,17 @@ def test_an_empty_partial_says_nothing_about_where_speech_begins() -> None:
     call.settle()
     call.finish()
     check(call)
+
+
+def test_a_flush_waits_for_the_connection_after_the_one_that_was_lost() -> None:
+    call = Qwen3Call(whisper.spoken([(800, 4000), (800, 4000)], 300), options())
+    call.connect()
+    call.push(9000)
+    call.flush()
+    call.send(400)
+    call.cut()
+    call.wait(3500)
+    call.push(300)  # whoever pushes meanwhile looks whether there is anything new
+    assert call.events == []
+    call.finish()
+    check(call)
