@@ -423,6 +423,8 @@ class Recognition:
                 self._answer_empty(position)
 
     def _flush_deadline(self) -> float | None:
+        if self._session is None or self._session.state in ENDED:
+            return None  # it is asked again on the next connection
         # While somebody is known to speak a final is owed, and that is the answer.
         return None if self._utterance.is_open else self._flushes.deadline
 
