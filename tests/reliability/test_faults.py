@@ -16,7 +16,7 @@ import pytest
 from reliability.loopback import Listener, calling, check, client, listening, relayed
 
 from livekit.agents import APIConnectionError
-from livekit.plugins.baseten import _link, _recognition
+from livekit.plugins.baseten import _link, _watch
 from livekit.plugins.baseten._transport import Connection
 from livekit.plugins.baseten._utterance import Phase
 from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech, faults, serve
@@ -97,7 +97,7 @@ async def test_nothing_is_lost_or_doubled_however_a_connection_ends(way: str, ti
 
 async def test_a_model_that_owes_a_result_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers every health check, so only the utterance that it left open gives it away."""
-    monkeypatch.setattr(_recognition, "_UTTERANCE_SILENCE_S", dict.fromkeys(Phase, 0.3))
+    monkeypatch.setattr(_watch, "_UTTERANCE_SILENCE_S", dict.fromkeys(Phase, 0.3))
     speech = coded_speech(9, trailing_samples=8000, first_word=1001)
     async with serve(faults.MuteResults(30_000)) as server, client(server) as stt:
         async with listening(stt) as listener:
