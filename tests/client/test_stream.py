@@ -891,15 +891,21 @@ async def test_handshakes_without_an_answer_use_up_the_budget(server: Server) ->
     assert [error.recoverable for error in errors] == [True, True, False]
 
 
-async def test_a_stream_that_failed_takes_no_audio(server: Server) -> None:
+async def test_a_stream_that_failed_says_so_to_who_listens_and_not_to_who_pushes(
+    server: Server,
+) -> None:
+    """A FallbackAdapter goes on pushing for a moment after the failure."""
     server.plan.append(faults.Refuse(401))
     async with an_stt(server) as stt, stt.stream() as stream:
         with pytest.raises(APIStatusError):
             await collected(stream)
-        with pytest.raises(RuntimeError, match="closed"):
+        stream.push_frame(next(frames(bytes(1024))))
+        stream.flush()
+        with pytest.raises(APIStatusError):
+            await collected(stream)
+        await stream.aclose()
+        with pytest.raises(RuntimeError, match="ended"):
             stream.push_frame(next(frames(bytes(1024))))
-        with pytest.raises(RuntimeError, match="closed"):
-            stream.flush()
 
 
 async def test_a_wrong_key_is_an_error_that_says_where_it_comes_from() -> None:

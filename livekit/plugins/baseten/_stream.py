@@ -124,11 +124,15 @@ class SpeechStream(stt.RecognizeStream):
     def push_frame(self, frame: rtc.AudioFrame) -> None:
         """Push audio of any sample rate and channel count; both may change in mid-stream.
 
+        A stream that has failed takes no more: whoever iterates over it is told why.
+
         Raises:
             RuntimeError: The input has ended, or the stream is closed.
             ValueError: The frame is malformed.
         """
         self._check_input_not_ended()
+        if self._has_failed:
+            return
         self._check_not_closed()
         pcm = self._intake.converted(frame)
         self._recognition.push(pcm, self._intake.position, _wall_s())
@@ -143,6 +147,8 @@ class SpeechStream(stt.RecognizeStream):
             RuntimeError: The input has ended, or the stream is closed.
         """
         self._check_input_not_ended()
+        if self._has_failed:
+            return
         self._check_not_closed()
         self._recognition.flush()
         self._moved()
@@ -197,6 +203,11 @@ class SpeechStream(stt.RecognizeStream):
     def dropped_hallucinations(self) -> int:
         """Finals that `drop_hallucinations` took for nobody's words."""
         return self._hallucinations_dropped
+
+    @property
+    def _has_failed(self) -> bool:
+        task = self._task
+        return task.done() and not task.cancelled() and task.exception() is not None
 
     @property
     def options(self) -> Options:
