@@ -111,6 +111,8 @@ class Pace:
 
 
 async def opened(open_call: Callable[[Said], Awaitable[Call]], says: list[Said]) -> list[Call]:
+    gc.collect()
+    gc.freeze()  # what was imported, as LiveKit's forkserver does before it forks a job
     calls = []
     for at in range(0, len(says), 25):
         calls += await asyncio.gather(*(open_call(said) for said in says[at : at + 25]))
