@@ -5,6 +5,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from livekit.plugins.baseten._options import Model
+
+
+@pytest.fixture(params=["whisper", "qwen3-asr"])
+def model(request: pytest.FixtureRequest) -> Model:
+    """Whose dialect is spoken."""
+    name: Model = request.param
+    return name
+
 
 @pytest.fixture(autouse=True)
 async def no_task_is_left() -> AsyncIterator[None]:
