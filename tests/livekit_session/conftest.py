@@ -4,7 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from livekit_session.harness import leaked_tasks
+from livekit_session.harness import MODELS, Model, leaked_tasks
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> Model:
+    """Every test that asks for it runs over both dialects, unless it says which."""
+    chosen: Model = request.param
+    return chosen
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from livekit.agents import stt
 from livekit.agents.metrics import STTMetrics
@@ -24,6 +24,19 @@ from .stage import Call, Mode, Script, calling
 T = TypeVar("T")
 
 KEY = "secret-4711"
+
+Model = Literal["whisper", "qwen3-asr"]
+MODELS: list[Model] = ["whisper", "qwen3-asr"]
+
+# Each model as it is when everything is asked of it that a session can use.
+STT_OPTIONS: dict[Model, dict[str, Any]] = {
+    "whisper": {"model": "whisper"},
+    "qwen3-asr": {"model": "qwen3-asr", "show_word_timestamps": True},
+}
+SERVER_OPTIONS: dict[Model, dict[str, Any]] = {
+    "whisper": {"model": "whisper"},
+    "qwen3-asr": {"model": "qwen3-asr", "aligner": True},
+}
 
 
 # Streams, overheard.
@@ -99,6 +112,7 @@ async def scene(
     spoken: Script,
     mode: Mode,
     *plan: faults.Entry,
+    model: Model = "whisper",
     stt_options: Mapping[str, Any] | None = None,
     server_options: Mapping[str, Any] | None = None,
     wrapped: Callable[[baseten.STT], stt.STT] = lambda ours: ours,
@@ -108,12 +122,19 @@ async def scene(
 
     Args:
         plan: What goes wrong at the server.
+        model: Which dialect both ends speak.
         wrapped: Puts an adapter between the session and us.
         session_options: See `stage.calling`.
     """
-    serving = {"recognizer": Prompter(spoken), "voice_detector": SileroDetector}
-    async with serve(*plan, **{**serving, **(server_options or {})}) as server:
-        speech_to_text = baseten.STT(model_endpoint=server.url, api_key=KEY, **(stt_options or {}))
+    serving: dict[str, Any] = {
+        "recognizer": Prompter(spoken),
+        "voice_detector": SileroDetector,
+        **SERVER_OPTIONS[model],
+        **(server_options or {}),
+    }
+    asking = {**STT_OPTIONS[model], **(stt_options or {})}
+    async with serve(*plan, **serving) as server:
+        speech_to_text = baseten.STT(model_endpoint=server.url, api_key=KEY, **asking)
         streams = overhear(speech_to_text)
         try:
             async with calling(wrapped(speech_to_text), spoken, mode, **session_options) as call:
@@ -179,6 +200,23 @@ def play(scenes: Mapping[str, Callable[[], Awaitable[T]]]) -> dict[str, Played[T
     finally:
         root.removeHandler(handler)
     return played
+
+
+def play_once(
+    scenes: Callable[[Model], Mapping[str, Callable[[], Awaitable[T]]]],
+) -> Callable[[Model], dict[str, Played[T]]]:
+    """The scenes of a model as they went, played when they are first asked for."""
+    begun: set[Model] = set()
+    over: dict[Model, dict[str, Played[T]]] = {}
+
+    def of_model(model: Model) -> dict[str, Played[T]]:
+        if model not in begun:
+            begun.add(model)
+            over[model] = play(scenes(model))
+        assert model in over, "these scenes did not end well: see who asked for them first"
+        return over[model]
+
+    return of_model
 
 
 async def _play(

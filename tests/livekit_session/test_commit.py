@@ -7,12 +7,13 @@ the bound here, so that a flush without an answer is a failure on the slowest ma
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from livekit_session.harness import Played, Scene, play, scene
+from livekit_session.harness import Model, Played, Scene, play_once, scene
 from livekit_session.stage import SAMPLE_RATE_HZ, YOUNG_MAN, Mode, Script, script
 
 TIMEOUT_S = 10.0
@@ -49,54 +50,56 @@ class Commits:
         return [text for text in self.played.call.turn_texts if text]
 
 
-def manual(spoken: Script = SPOKEN, **options: Any) -> Any:
-    return scene(spoken, "manual", session_close_transcript_timeout=TIMEOUT_S, **options)
+def manual(model: Model, spoken: Script = SPOKEN, **options: Any) -> Any:
+    return scene(
+        spoken, "manual", model=model, session_close_transcript_timeout=TIMEOUT_S, **options
+    )
 
 
-async def at_once_after_the_last_word() -> Commits:
+async def at_once_after_the_last_word(model: Model) -> Commits:
     commits = Commits()
-    async with manual() as played:
+    async with manual(model) as played:
         await played.call.hears(0)
         await commits.commit(played)
     return commits
 
 
-async def after_the_final_has_come() -> Commits:
+async def after_the_final_has_come(model: Model) -> Commits:
     commits = Commits()
-    async with manual() as played:
+    async with manual(model) as played:
         await played.call.until(lambda: played.call.finals)
         await commits.commit(played)
     return commits
 
 
-async def when_nothing_was_said() -> Commits:
+async def when_nothing_was_said(model: Model) -> Commits:
     commits = Commits()
-    async with manual(script(3.0)) as played:
+    async with manual(model, script(3.0)) as played:
         await played.call.microphone.reaches(SAMPLE_RATE_HZ // 2)
         await commits.commit(played)
     return commits
 
 
-async def before_any_audio() -> Commits:
+async def before_any_audio(model: Model) -> Commits:
     commits = Commits()
-    async with manual() as played:
+    async with manual(model) as played:
         played.call.microphone.is_muted = True
         await commits.commit(played)
     return commits
 
 
-async def twice_in_a_row() -> Commits:
+async def twice_in_a_row(model: Model) -> Commits:
     commits = Commits()
-    async with manual() as played:
+    async with manual(model) as played:
         await played.call.hears(0)
         await commits.commit(played)
         await commits.commit(played)
     return commits
 
 
-async def in_the_middle_of_a_sentence() -> Commits:
+async def in_the_middle_of_a_sentence(model: Model) -> Commits:
     commits = Commits()
-    async with manual() as played:
+    async with manual(model) as played:
         await played.call.microphone.reaches(MIDDLE)
         await commits.commit(played)
         await played.call.hears(0)
@@ -106,15 +109,15 @@ async def in_the_middle_of_a_sentence() -> Commits:
     return commits
 
 
-async def while_the_server_waits_two_seconds() -> Commits:
+async def while_the_server_waits_two_seconds(model: Model) -> Commits:
     commits = Commits()
-    async with manual(stt_options={"vad_min_silence_duration_ms": 2000}) as played:
+    async with manual(model, stt_options={"vad_min_silence_duration_ms": 2000}) as played:
         await played.call.hears(0)
         await commits.commit(played)
     return commits
 
 
-COMMITS: list[Callable[[], Awaitable[Commits]]] = [
+COMMITS: list[Callable[[Model], Awaitable[Commits]]] = [
     at_once_after_the_last_word,
     after_the_final_has_come,
     when_nothing_was_said,
@@ -125,10 +128,12 @@ COMMITS: list[Callable[[], Awaitable[Commits]]] = [
 ]
 
 
-def closed_in_mid_sentence(mode: Mode) -> Callable[[], Awaitable[Commits]]:
-    async def closed() -> Commits:
+def closed_in_mid_sentence(mode: Mode) -> Callable[[Model], Awaitable[Commits]]:
+    async def closed(model: Model) -> Commits:
         commits = Commits()
-        async with scene(SPOKEN, mode, session_close_transcript_timeout=TIMEOUT_S) as played:
+        async with scene(
+            SPOKEN, mode, model=model, session_close_transcript_timeout=TIMEOUT_S
+        ) as played:
             commits.played = played
             await played.call.microphone.reaches(MIDDLE)
         return commits
@@ -136,10 +141,24 @@ def closed_in_mid_sentence(mode: Mode) -> Callable[[], Awaitable[Commits]]:
     return closed
 
 
+SCENES: dict[str, Callable[[Model], Awaitable[Commits]]] = {
+    **{each.__name__: each for each in COMMITS},
+    **{f"closed, {mode}": closed_in_mid_sentence(mode) for mode in ("stt", "vad", "manual")},
+}
+
+
 @pytest.fixture(scope="module")
-def committed() -> dict[str, Played[Commits]]:
-    closed = {f"closed, {mode}": closed_in_mid_sentence(mode) for mode in ("stt", "vad", "manual")}
-    return play({**{each.__name__: each for each in COMMITS}, **closed})
+def of_model() -> Callable[[Model], dict[str, Played[Commits]]]:
+    return play_once(
+        lambda model: {name: functools.partial(each, model) for name, each in SCENES.items()}
+    )
+
+
+@pytest.fixture
+def committed(
+    of_model: Callable[[Model], dict[str, Played[Commits]]], model: Model
+) -> dict[str, Played[Commits]]:
+    return of_model(model)
 
 
 @pytest.mark.parametrize("name", [each.__name__ for each in COMMITS])

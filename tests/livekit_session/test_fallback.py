@@ -11,9 +11,18 @@ from dataclasses import dataclass, field
 
 import pytest
 from livekit_session import grammar
-from livekit_session.harness import KEY, Overheard, Played, overhear, play
+from livekit_session.harness import (
+    KEY,
+    SERVER_OPTIONS,
+    STT_OPTIONS,
+    Model,
+    Overheard,
+    Played,
+    overhear,
+    play_once,
+)
 from livekit_session.prompter import Prompter
-from livekit_session.stage import SELFISH, YOUNG_MAN, Call, Script, calling, script
+from livekit_session.stage import SELFISH, YOUNG_MAN, Call, calling, script
 
 from livekit.agents import APIConnectionError, APIError, APIStatusError, APITimeoutError, stt
 from livekit.agents.stt import AvailabilityChangedEvent, FallbackAdapter, STTError
@@ -48,17 +57,22 @@ class Rescue:
 
 @contextlib.asynccontextmanager
 async def rescue(
-    spoken: Script, *plan: faults.Entry, endpoint: str = "", attempt_timeout_s: float = 10.0
+    model: Model, *plan: faults.Entry, endpoint: str = "", attempt_timeout_s: float = 10.0
 ) -> AsyncIterator[Rescue]:
     async with contextlib.AsyncExitStack() as stack:
         servers = [
             await stack.enter_async_context(
-                serve(*faulty, recognizer=Prompter(spoken), voice_detector=SileroDetector)
+                serve(
+                    *faulty,
+                    **SERVER_OPTIONS[model],
+                    recognizer=Prompter(SPOKEN),
+                    voice_detector=SileroDetector,
+                )
             )
             for faulty in (plan, ())
         ]
         ours = [
-            baseten.STT(model_endpoint=url, api_key=KEY)
+            baseten.STT(model_endpoint=url, api_key=KEY, **STT_OPTIONS[model])
             for url in (endpoint or servers[0].url, servers[1].url)
         ]
         names = dict(zip(map(id, ours), ("primary", "secondary"), strict=True))
@@ -73,7 +87,7 @@ async def rescue(
         adapter.on("stt_availability_changed", changed)
         ours[0].on("error", errors.append)
         try:
-            async with calling(adapter, spoken, "stt") as call:
+            async with calling(adapter, SPOKEN, "stt") as call:
                 played = Rescue(call, servers[0], servers[1], [], errors, availability)
                 yield played
         finally:
@@ -92,23 +106,25 @@ def free_port() -> int:
         return port
 
 
-async def told(*plan: faults.Entry, attempt_timeout_s: float = 10.0) -> Rescue:
+async def told(
+    model: Model, plan: tuple[faults.Entry, ...], attempt_timeout_s: float = 10.0
+) -> Rescue:
     """The primary fails before anybody speaks."""
-    async with rescue(SPOKEN, *plan, attempt_timeout_s=attempt_timeout_s) as played:
+    async with rescue(model, *plan, attempt_timeout_s=attempt_timeout_s) as played:
         await played.call.until(lambda: len(played.call.turns) == 2)
     return played
 
 
-async def refused_connection() -> Rescue:
+async def refused_connection(model: Model) -> Rescue:
     endpoint = f"ws://127.0.0.1:{free_port()}/environments/production/websocket"
-    async with rescue(SPOKEN, endpoint=endpoint) as played:
+    async with rescue(model, endpoint=endpoint) as played:
         await played.call.until(lambda: len(played.call.turns) == 2)
     return played
 
 
-async def cut_in_mid_sentence() -> Rescue:
+async def cut_in_mid_sentence(model: Model) -> Rescue:
     """The primary reconnects on its own: nobody has to step in for one cut."""
-    async with rescue(SPOKEN) as played:
+    async with rescue(model) as played:
         line = SPOKEN.lines[1]
         await played.call.microphone.reaches((line.start + line.end) // 2)
         played.primary.connections[-1].reset()
@@ -116,9 +132,9 @@ async def cut_in_mid_sentence() -> Rescue:
     return played
 
 
-async def gone_in_mid_sentence() -> Rescue:
+async def gone_in_mid_sentence(model: Model) -> Rescue:
     """The primary goes away for good while somebody speaks."""
-    async with rescue(SPOKEN) as played:
+    async with rescue(model) as played:
         line = SPOKEN.lines[1]
         await played.call.until(lambda: played.call.turns)
         await played.call.microphone.reaches(line.start + 4000)
@@ -134,13 +150,13 @@ ALWAYS_REFUSED: dict[str, tuple[faults.Entry, ...]] = {
     "parked": (faults.Park(),) * 20,
 }
 
-SCENES: dict[str, Callable[[], Awaitable[Rescue]]] = {
-    "401": functools.partial(told, *ALWAYS_REFUSED["401"]),
-    "503": functools.partial(told, *ALWAYS_REFUSED["503"]),
-    "parked": functools.partial(told, *ALWAYS_REFUSED["parked"], attempt_timeout_s=0.3),
+SCENES: dict[str, Callable[[Model], Awaitable[Rescue]]] = {
+    "401": functools.partial(told, plan=ALWAYS_REFUSED["401"]),
+    "503": functools.partial(told, plan=ALWAYS_REFUSED["503"]),
+    "parked": functools.partial(told, plan=ALWAYS_REFUSED["parked"], attempt_timeout_s=0.3),
     "refused connection": refused_connection,
     # The first connection is the one that the session warms up.
-    "back again": functools.partial(told, *[faults.Refuse(503)] * 3),
+    "back again": functools.partial(told, plan=(faults.Refuse(503),) * 3),
     "cut": cut_in_mid_sentence,
     "gone": gone_in_mid_sentence,
 }
@@ -154,8 +170,17 @@ CLASSES: dict[str, type[APIError]] = {
 
 
 @pytest.fixture(scope="module")
-def rescues() -> dict[str, Played[Rescue]]:
-    return play(SCENES)  # which fails if an exception is never retrieved
+def of_model() -> Callable[[Model], dict[str, Played[Rescue]]]:
+    return play_once(  # which fails if an exception is never retrieved
+        lambda model: {name: functools.partial(each, model) for name, each in SCENES.items()}
+    )
+
+
+@pytest.fixture
+def rescues(
+    of_model: Callable[[Model], dict[str, Played[Rescue]]], model: Model
+) -> dict[str, Played[Rescue]]:
+    return of_model(model)
 
 
 @pytest.mark.parametrize("name", list(CLASSES))
@@ -233,9 +258,9 @@ def test_the_key_is_in_no_error(rescues: dict[str, Played[Rescue]], name: str) -
         assert KEY not in repr(event.error.__cause__)
 
 
-async def test_where_everything_fails_the_adapter_says_so() -> None:
-    async with serve(*[faults.Refuse(401)] * 4) as server:
-        ours = baseten.STT(model_endpoint=server.url, api_key=KEY)
+async def test_where_everything_fails_the_adapter_says_so(model: Model) -> None:
+    async with serve(*[faults.Refuse(401)] * 4, **SERVER_OPTIONS[model]) as server:
+        ours = baseten.STT(model_endpoint=server.url, api_key=KEY, **STT_OPTIONS[model])
         adapter = FallbackAdapter([ours])
         async with adapter.stream() as stream:
             with pytest.raises(APIConnectionError, match="all STTs failed"):

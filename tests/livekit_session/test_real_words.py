@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
-from livekit_session.harness import Scene, play, scene
+from livekit_session.harness import MODELS, Model, Scene, play, scene
 from livekit_session.stage import LEISURE, YOUNG_MAN, script
 
 from livekit.plugins.baseten.emulator import SphinxRecognizer
@@ -28,13 +29,14 @@ def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
 
 
 @pytest.fixture(scope="module")
-def played() -> Iterator[Scene]:
+def of_model() -> Iterator[Callable[[Model], Scene]]:
     with SphinxRecognizer(workers=1) as recognizer:
 
-        async def conversation() -> Scene:
+        async def conversation(model: Model) -> Scene:
             async with scene(
                 SPOKEN,
                 "stt",
+                model=model,
                 server_options={"recognizer": recognizer},
                 # In one piece: what it makes of speech that comes bit by bit is chaotic.
                 stt_options={"enable_partial_transcripts": False},
@@ -43,7 +45,14 @@ def played() -> Iterator[Scene]:
                 await played.call.until(lambda: len(played.call.turns) == 2)
             return played
 
-        yield play({"conversation": conversation})["conversation"].value
+        # Side by side: there is little else to play here.
+        both = play({model: functools.partial(conversation, model) for model in MODELS})
+        yield lambda model: both[model].value
+
+
+@pytest.fixture
+def played(of_model: Callable[[Model], Scene], model: Model) -> Scene:
+    return of_model(model)
 
 
 def test_the_errors_of_words_are_counted() -> None:

@@ -1,4 +1,7 @@
-"""Two people at one microphone: diarization, and LiveKit's MultiSpeakerAdapter over it."""
+"""Two people at one microphone: diarization, and LiveKit's MultiSpeakerAdapter over it.
+
+Whisper's alone: Qwen3-ASR tells no speakers apart.
+"""
 
 from __future__ import annotations
 
