@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from reliability.loopback import MODELS, Spoken
 
 from livekit.plugins.baseten._options import Model
 
 
-@pytest.fixture(params=["whisper", "qwen3-asr"])
-def model(request: pytest.FixtureRequest) -> Model:
-    """Whose dialect is spoken."""
+@pytest.fixture(params=MODELS, autouse=True)
+def model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """Whose dialect is spoken: every test runs over each, but for those that are `only` for one."""
     name: Model = request.param
+    monkeypatch.setattr(Spoken, "model", name)
     return name
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import urlsplit
+
+import pytest
 
 from livekit import rtc
 from livekit.agents import APIConnectOptions
@@ -14,8 +17,9 @@ from livekit.agents.metrics import STTMetrics
 from livekit.agents.stt import SpeechEvent as Event
 from livekit.agents.stt import SpeechEventType as Kind
 from livekit.agents.stt import STTError
-from livekit.plugins.baseten import STT, SpeechStream
-from livekit.plugins.baseten.emulator import CodedSpeech, Server
+from livekit.plugins.baseten import STT, SpeechStream, emulator
+from livekit.plugins.baseten._options import Model
+from livekit.plugins.baseten.emulator import CodedSpeech, Connection, Server, faults
 
 SAMPLE_RATE_HZ = 16_000
 FRAME_S = 512 / SAMPLE_RATE_HZ
@@ -27,9 +31,39 @@ AT_MOST_S = 15.0
 QUICK = APIConnectOptions(max_retry=20, retry_interval=0.01, timeout=10.0)
 
 
+# What is asked of a model for calls that go alike with each: words have times, and turns end after
+# the silence that the speech was made for.
+ALIKE: dict[str, Any] = {
+    "language": "en",
+    "show_word_timestamps": True,
+    "vad_min_silence_duration_ms": 300,
+}
+
+
+MODELS: tuple[Model, ...] = ("whisper", "qwen3-asr")
+
+
+class Spoken:
+    """Which dialect `serve` and `client` speak where a test does not say."""
+
+    model: Model = "whisper"
+
+
+def only(model: Model, because: str) -> pytest.MarkDecorator:
+    """For tests of what the other dialect does not have."""
+    assert because
+    return pytest.mark.parametrize("model", [model], indirect=True)
+
+
+def serve(*plan: faults.Entry, **options: Any) -> AbstractAsyncContextManager[Server]:
+    return emulator.serve(*plan, **{"model": Spoken.model, "aligner": True, **options})
+
+
 @contextlib.asynccontextmanager
 async def client(server: Server | str, **options: Any) -> AsyncIterator[STT]:
     url = server if isinstance(server, str) else server.url
+    if "model" not in options and Spoken.model != "whisper":
+        options = {"model": Spoken.model, **ALIKE, **options}
     stt = STT(model_endpoint=url, api_key="any", **options)
     try:
         yield stt
@@ -127,6 +161,17 @@ def push(stream: SpeechStream, pcm: bytes) -> None:
     for at in range(0, len(pcm), step):
         block = pcm[at : at + step]
         stream.push_frame(rtc.AudioFrame(block, SAMPLE_RATE_HZ, 1, len(block) // 2))
+
+
+async def working(server: Server, connection: Connection) -> None:
+    """Wait until a connection is known to work.
+
+    Whisper says so when it is asked; Qwen3-ASR says nothing, and works when it is asked for
+    something.
+    """
+    await server.until(
+        lambda: connection.metadata if Spoken.model == "qwen3-asr" else connection.sent
+    )
 
 
 def said(events: list[Event]) -> list[str]:

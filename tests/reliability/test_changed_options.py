@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from reliability.loopback import Kind, Listener, calling, check
+from reliability.loopback import Kind, Listener, calling, check, only, serve, working
 
 from livekit.agents import APIConnectOptions
 from livekit.plugins.baseten import _changeover
-from livekit.plugins.baseten.emulator import Connection, Server, coded_speech, faults, serve
+from livekit.plugins.baseten.emulator import Connection, Server, coded_speech, faults
 
 SPEECH = coded_speech(20, trailing_samples=8000, first_word=1001)  # 6 s, one utterance
 TURNS = coded_speech([(9000, 4000)] * 12, trailing_samples=8000, first_word=1001)
@@ -18,9 +18,14 @@ TURNS = coded_speech([(9000, 4000)] * 12, trailing_samples=8000, first_word=1001
 REFUSED: dict[str, Any] = {"extra_metadata": {"no_such_key": 1}}
 
 
-def language_of(connection: Connection) -> Any:
+CODES = {"English": "en", "German": "de", "French": "fr", "Dutch": "nl"}
+
+
+def language_of(connection: Connection) -> str:
+    """Its code: Whisper is told that, Qwen3-ASR a name."""
     assert connection.metadata is not None
-    return connection.metadata["whisper_params"]["audio_language"]
+    asked: str = connection.metadata["whisper_params"]["audio_language"]
+    return CODES.get(asked, asked)
 
 
 async def finish(listener: Listener) -> None:
@@ -77,7 +82,7 @@ async def test_a_change_waits_for_a_pause_while_the_old_connection_works(
         await listener.until(lambda: listener.events)  # in mid-word
         listener.stt.update_options(language="de")
         second = await server.wait_for_connection(2)
-        await server.until(lambda: second.sent)  # it is ready
+        await working(server, second)
         for at in range(half, len(SPEECH.pcm), 3200):
             listener.push(SPEECH.pcm[at : at + 3200])
             await asyncio.sleep(0.001)
@@ -158,6 +163,7 @@ async def test_a_cut_while_the_options_change_costs_nothing(
         assert language_of(server.connections[-1]) == "de"
 
 
+@only("whisper", because="Qwen3-ASR refuses no metadata")
 async def test_options_that_the_server_refuses_leave_the_call_with_the_old_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -175,7 +181,12 @@ async def test_options_that_the_server_refuses_leave_the_call_with_the_old_ones(
         await finish(listener)
 
 
-@pytest.mark.parametrize("options", [{"language": "de"}, REFUSED])
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [("whisper", {"language": "de"}), ("whisper", REFUSED), ("qwen3-asr", {"language": "de"})],
+    ids=["whisper", "whisper, refused", "qwen3-asr"],  # that refuses no metadata
+    indirect=["model"],
+)
 async def test_options_that_change_between_two_connections(options: dict[str, Any]) -> None:
     """They are what the next connection is asked for; refused, the call goes on without them."""
     patience = APIConnectOptions(max_retry=8, retry_interval=0.05, timeout=10.0)
@@ -189,7 +200,12 @@ async def test_options_that_change_between_two_connections(options: dict[str, An
         assert language_of(server.connections[-1]) == options.get("language", "en")
 
 
-@pytest.mark.parametrize("options", [{"language": "de"}, REFUSED])
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [("whisper", {"language": "de"}), ("whisper", REFUSED), ("qwen3-asr", {"language": "de"})],
+    ids=["whisper", "whisper, refused", "qwen3-asr"],  # that refuses no metadata
+    indirect=["model"],
+)
 async def test_options_that_change_while_the_first_handshake_is_parked(
     options: dict[str, Any],
 ) -> None:

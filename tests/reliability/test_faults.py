@@ -13,15 +13,24 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from reliability.loopback import Listener, calling, check, client, listening, relayed
+from reliability.loopback import (
+    MODELS,
+    Listener,
+    calling,
+    check,
+    client,
+    listening,
+    relayed,
+    serve,
+)
 
 from livekit.agents import APIConnectionError
 from livekit.plugins.baseten import _link, _watch
 from livekit.plugins.baseten._transport import Connection
 from livekit.plugins.baseten._utterance import Phase
-from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech, faults, serve
+from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech, faults
 
-SEEDS = 10
+SEEDS = 5
 
 # Found dead in moments, where nothing but time can tell.
 IMPATIENT: dict[str, Any] = {
@@ -45,6 +54,10 @@ WAYS: dict[str, Callable[[int], faults.Entry]] = {
     "dead peer": faults.Stall,
     "live proxy, dead server": faults.Mute,
 }
+
+# Qwen3-ASR cannot be asked whether it lives: a dead server behind a live proxy is found by what it
+# owes, and not in moments.
+UNSEEN = {("qwen3-asr", "live proxy, dead server")}
 
 
 def speech_of(seed: int) -> CodedSpeech:
@@ -86,7 +99,11 @@ async def one_call(way: str, seed: int, times: int) -> int:
 
 
 @pytest.mark.parametrize("times", [1, 5])
-@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize(
+    ("model", "way"),
+    [(model, way) for way in WAYS for model in MODELS if (model, way) not in UNSEEN],
+    indirect=["model"],
+)
 async def test_nothing_is_lost_or_doubled_however_a_connection_ends(way: str, times: int) -> None:
     calls = [one_call(way, 100 * times + seed, times) for seed in range(SEEDS)]
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -96,7 +113,7 @@ async def test_nothing_is_lost_or_doubled_however_a_connection_ends(way: str, ti
 
 
 async def test_a_model_that_owes_a_result_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It answers every health check, so only the utterance that it left open gives it away."""
+    """Only the utterance that it left open gives it away: health checks, if any, are answered."""
     monkeypatch.setattr(_watch, "_UTTERANCE_SILENCE_S", dict.fromkeys(Phase, 0.3))
     speech = coded_speech(9, trailing_samples=8000, first_word=1001)
     async with serve(faults.MuteResults(30_000)) as server, client(server) as stt:
