@@ -110,7 +110,7 @@ def aims(measured: Measured) -> list[list[str]]:
     rows: list[list[str]] = []
 
     def row(what: str, aim: str, values: list[float], unit: str, is_met: bool | None) -> None:
-        if values:
+        if values:  # of what was measured at all
             verdict = "" if is_met is None else "met" if is_met else "**missed**"
             rows.append([what, aim, shown(values, unit), verdict])
 
@@ -367,7 +367,6 @@ def publish(document: dict[str, Any]) -> None:
         draw_memory(document, DOCS / "images" / "perf-memory.png")
     write_between_markers(DOCS / "performance.md", page(document))
     write_between_markers(DOCS / "scaling.md", scaling(measured))
-    print(page(document))
 
 
 def write_between_markers(page: Path, text: str) -> None:

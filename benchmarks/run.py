@@ -258,7 +258,11 @@ def imports(bench: Bench, port: int, kinds: tuple[str, ...]) -> None:
             bench.run("import", kind)
 
 
-IN_ROUNDS = {
+def long(bench: Bench, port: int, kinds: tuple[str, ...]) -> None:
+    bench.run("long", "ours", port=port, seconds=bench.plan.hour_s)
+
+
+MEASURES = {
     "cpu": cpu,
     "delay": delay,
     "latency": latency,
@@ -266,7 +270,9 @@ IN_ROUNDS = {
     "offline": offline,
     "flush": flush,
     "import": imports,
+    "long": long,
 }
+ONCE = {"memory", "long"}  # they hardly vary, and take long
 
 
 def python_of(environment: Path) -> Path:
@@ -320,37 +326,36 @@ def main() -> None:
     if args.report:
         report.publish(json.loads(report.RESULTS.read_text(encoding="utf-8")))
         return
+    if args.write and (args.only or args.quick):
+        parser.error("--write is for a whole run")
     plan = QUICK if args.quick else Plan(rounds=args.rounds, seconds=args.seconds)
     if not args.quick:
         make_peers()
     bench = Bench(plan, patience=1 if args.quick else args.patience)
     started_s = time.perf_counter()
-    only = set(args.only.split(",")) if args.only else {*IN_ROUNDS, "long"}
     core = [] if bench.server_core < 0 else [bench.server_core]
+    only = set(args.only.split(",")) if args.only else {*MEASURES}
     for kind in plan.plugins:
         bench.run("import", kind, "first")  # compiles
+    bench.results.clear()
     with bench.server("peer_server.py", *core) as port:
         for number in range(plan.rounds):
             at = number % len(plan.kinds)
             in_turn = plan.kinds[at:] + plan.kinds[:at]
-            for name, measure in IN_ROUNDS.items():
-                if name in only and (number == 0 or name != "memory"):
+            for name, measure in MEASURES.items():
+                if name in only and (number == 0 or name not in ONCE):
                     measure(bench, port, in_turn)
-        if "long" in only:
-            bench.run("long", "ours", port=port, seconds=plan.hour_s)
-    for conditions in bench.results["import"].values():
-        del conditions["first"]
-    document = {
-        "machine": machine(plan),
-        "rounds": plan.rounds,
-        "seconds": plan.seconds,
-        "minutes": round((time.perf_counter() - started_s) / 60),
-        "disturbed": report.spread_of(bench.disturbed),
-        "results": bench.results,
-    }
-    if args.write and not args.quick:
-        report.publish(document)
-    elif not args.only:
+            document = {
+                "machine": machine(plan),
+                "rounds": number + 1,
+                "seconds": plan.seconds,
+                "minutes": round((time.perf_counter() - started_s) / 60),
+                "disturbed": report.spread_of(bench.disturbed),
+                "results": bench.results,
+            }
+            if args.write:
+                report.publish(document)  # after each: who stops it keeps what there is
+    if not args.write:
         print(report.page(document))
 
 
