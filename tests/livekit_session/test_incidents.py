@@ -321,8 +321,6 @@ def test_times_go_on_after_a_cut(scenes: dict[str, Played[Scene]]) -> None:
         assert -0.2 < stopped_s - spoken_s < 0.4
 
 
-# Qwen3-ASR's forced finals say how long the speech was, and not how full the server's buffer.
-@pytest.mark.parametrize("model", ["whisper"])
 @pytest.mark.parametrize("name", ["monologue, stt", "monologue, vad"])
 def test_a_monologue_is_one_turn_of_several_finals(
     scenes: dict[str, Played[Scene]], name: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 AUTO = "auto"
 
 # Whisper's own list (the tokenizer of large-v3 and large-v3-turbo): code on the wire, name.
@@ -152,6 +154,7 @@ def to_qwen3(parameter: str, language: str) -> str:
     )
 
 
+@functools.lru_cache(maxsize=256)
 def to_standard(reported: str) -> str:
     """A server's language, code or name, as the standard code that LiveKit is told; "" for none."""
     if not reported or reported.strip().lower() == AUTO:

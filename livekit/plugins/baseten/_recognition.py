@@ -309,12 +309,19 @@ class Recognition:
 
     def _is_forced(self, session: Session, final: Transcript) -> bool:
         """The server cut the utterance off because it went on too long."""
+        if final.is_flush:
+            return False
+        dialect, begun = session.dialect, self._progress.final_end
         length = samples(final.audio_s)
         if length is None:
-            start = samples(final.start_s)
-            begun = self._progress.final_end if start is None else start
-            length = self._reader.end_of(final, self._progress.final_end) - begun
-        return length >= session.dialect.forced_samples and not final.is_flush
+            length = self._reader.end_of(final, begun) - begun
+        if length < dialect.forced_samples:
+            return False
+        if dialect.segments_span_buffer:
+            return True
+        # Long since the last final, that may be silence before the speech: does it go on now?
+        start = session.clock.to_stream(samples(final.start_s) or begun)
+        return not self._ledger.has_faded(start, session.cursor, _PAUSE_SAMPLES)
 
     def _settled_by(self, session: Session, final: Transcript) -> int:
         """The stream position up to which ``final`` accounts for the audio, whatever it says."""

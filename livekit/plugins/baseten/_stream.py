@@ -130,9 +130,9 @@ class SpeechStream(stt.RecognizeStream):
             RuntimeError: The input has ended, or the stream is closed.
             ValueError: The frame is malformed.
         """
-        self._check_input_not_ended()
         if self._has_failed:
             return
+        self._check_input_not_ended()
         self._check_not_closed()
         pcm = self._intake.converted(frame)
         self._recognition.push(pcm, self._intake.position, _wall_s())
@@ -146,9 +146,9 @@ class SpeechStream(stt.RecognizeStream):
         Raises:
             RuntimeError: The input has ended, or the stream is closed.
         """
-        self._check_input_not_ended()
         if self._has_failed:
             return
+        self._check_input_not_ended()
         self._check_not_closed()
         self._recognition.flush()
         self._moved()
@@ -299,7 +299,8 @@ class SpeechStream(stt.RecognizeStream):
     def _named(self, error: BasetenError, started_s: float) -> APIError:
         """``error`` in LiveKit's words, after giving back the budget if the connection worked."""
         session = self._link.session if self._link is not None else None
-        if session is not None and session.is_proven:
+        # Where no question can be asked, having lived is all the proof there is.
+        if session is not None and (session.is_proven or not session.dialect.can_probe):
             lived_s = self._now() - started_s
             has_worked = session.has_results or lived_s > _WORKED_AFTER_S
             if has_worked and not isinstance(error, DrainTimedOut):
