@@ -116,7 +116,6 @@ async def test_wall_clock_times_come_from_when_samples_were_pushed(
 # The budget
 
 
-@only("whisper", because="nothing but a result gives Qwen3-ASR its budget back, so far")
 async def test_forty_connections_that_are_recycled_while_nobody_speaks_cost_no_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
