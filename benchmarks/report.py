@@ -19,6 +19,8 @@ NAMES = {
     "bare": "bare loop",
     "feeder": "feeder",
 }
+BEHIND = 0.99  # of real time, from which on a process does not keep the pace
+BUSY = 0.1  # of a core, taken by others, from which on figures are rough
 COLOURS = {"ours": "#1f5fa8", "baseten": "#c4521b", "deepgram": "#8a6d1b", "bare": "#7a7a7a"}
 PEERS = ("baseten", "deepgram")
 Results = dict[str, dict[str, dict[str, list[Any]]]]
@@ -49,6 +51,10 @@ class Measured:
         gross = self.values("cpu", kind, calls, "cpu_ms")
         feeder = self.values("cpu", "feeder", calls, "cpu_ms")
         return [ours - theirs for ours, theirs in zip(gross, feeder, strict=True)]
+
+    def mark(self, kind: str, calls: str) -> str:
+        """Whether these calls came at the pace of speech: those that wait in heaps cost less."""
+        return "*" if median(self.values("cpu", kind, calls, "pace")) < BEHIND else ""
 
     def better_peer(self, calls: str) -> list[float]:
         each = [self.net_cpu(kind, calls) for kind in PEERS if self.has("cpu", kind)]
@@ -177,7 +183,10 @@ def _calls(number: str) -> str:
 def cpu_rows(measured: Measured) -> list[list[str]]:
     rows = []
     for calls in measured.conditions("cpu"):
-        cells = [shown(measured.net_cpu(kind, calls)) for kind in measured.kinds("cpu")]
+        cells = [
+            shown(measured.net_cpu(kind, calls)) + measured.mark(kind, calls)
+            for kind in measured.kinds("cpu")
+        ]
         feeder = measured.values("cpu", "feeder", calls, "cpu_ms")
         rows.append([calls, *cells, shown(feeder)])
     return rows
@@ -253,13 +262,16 @@ def described(document: dict[str, Any]) -> str:
     machine = document["machine"]
     libraries = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     others = document["disturbed"]
+    rounds = "1 round" if document["rounds"] == 1 else f"{document['rounds']} rounds"
     text = (
         f"{machine['cores']} cores ({machine['architecture']}, {machine['system']}), "
-        f"Python {machine['python']}, {libraries}. {document['rounds']} rounds, "
+        f"Python {machine['python']}, {libraries}. {rounds}, "
         f"{document['seconds']:g} s of audio a call in each. What else ran on the machine took "
         f"{others['median']:.0%} of a core in the median measurement, {others['max']:.0%} in the "
         "most disturbed one."
     )
+    if others["median"] > BUSY:
+        text += " **That is too much: these figures are rough, and wait for a quiet machine.**"
     differing = machine.get("peers", {})
     versions = [f"{n} {v}" for n, v in differing.items() if not n.startswith("livekit-plugins")]
     return text + (f" The peers' environment has {', '.join(versions)}." if versions else "")
@@ -286,7 +298,8 @@ def page(document: dict[str, Any]) -> str:
         ["calls", *names, "feeder"],
         cpu_rows,
         "Milliseconds of CPU for a second of audio, 24 kHz in 50 ms frames at real-time pace; the "
-        "feeder's are subtracted from the others.",
+        "feeder's are subtracted from the others. With a star: the process did not keep the pace, "
+        "and would cost more if it did.",
     )
     section(
         "How busy that is",
@@ -328,8 +341,11 @@ def scaling(measured: Measured) -> str:
     kinds = measured.kinds("cpu")
     rows = []
     for calls in measured.conditions("cpu"):
-        nets = [median(measured.net_cpu(kind, calls)) for kind in kinds]
-        rows.append([calls, *(f"{700 / net:,.0f} ({_number(net)} ms)" for net in nets)])
+        cells = []
+        for kind in kinds:
+            net, mark = median(measured.net_cpu(kind, calls)), measured.mark(kind, calls)
+            cells.append(f"{700 / net:,.0f} ({_number(net)} ms{mark})")
+        rows.append([calls, *cells])
     names = [NAMES[kind] for kind in kinds]
     parts = [table(["calls in the process", *names], rows)]
     memory = []
@@ -381,6 +397,7 @@ def draw_cpu(measured: Measured, path: Path) -> None:
     figure, axes = _figure(1, (8, 4.2))
     axis = axes[0]
     conditions = measured.conditions("cpu")
+    ends: list[tuple[float, str]] = []
     for kind in measured.kinds("cpu"):
         nets = [measured.net_cpu(kind, calls) for calls in conditions]
         middles = [median(net) for net in nets]
@@ -392,18 +409,23 @@ def draw_cpu(measured: Measured, path: Path) -> None:
         axis.errorbar(
             calls, middles, yerr=errors, color=COLOURS[kind], marker="o", capsize=3, linewidth=1.5
         )
+        ends.append((middles[-1], kind))
+    axis.set_xscale("log")
+    axis.set_xticks([int(number) for number in conditions], conditions)
+    axis.minorticks_off()
+    axis.set_ylim(bottom=0)
+    lowest = 0.0
+    for end, kind in sorted(ends):
+        lowest = max(end, lowest)  # so that no name is written over another
         axis.annotate(
             NAMES[kind],
-            (calls[-1], middles[-1]),
+            (int(conditions[-1]), lowest),
             xytext=(10, 0),
             textcoords="offset points",
             color=COLOURS[kind],
             va="center",
         )
-    axis.set_xscale("log")
-    axis.set_xticks([int(number) for number in conditions], conditions)
-    axis.minorticks_off()
-    axis.set_ylim(bottom=0)
+        lowest += axis.get_ylim()[1] * 0.055
     axis.set_xlabel("calls in one process")
     axis.set_ylabel("ms of CPU for a second of audio")
     axis.set_title(

@@ -142,6 +142,8 @@ async def cpu(args: argparse.Namespace) -> Result:
         cpu_s, wall_s = time.process_time() - marks[0], time.perf_counter() - marks[1]
         await closed(calls)
     audio_s = args.seconds * args.calls
+    if args.kind != "feeder" and sum(heard) < 0.8 * audio_s / 0.5:
+        raise SystemExit(f"{args.kind}: {sum(heard)} results in {audio_s:.0f} s of audio")
     return {
         "cpu_ms": cpu_s * 1000 / audio_s,
         "core": cpu_s / wall_s,
