@@ -82,7 +82,7 @@ QUICK = Plan(
     kinds=("ours", "bare", "feeder"),
     calls=(5,),
     busy_calls=5,
-    memory_calls=5,
+    memory_calls=3,
     frames=((16_000, 10),),
     seconds=1.0,
     warm_up_s=0.5,
@@ -232,8 +232,9 @@ def memory(bench: Bench, port: int, kinds: tuple[str, ...]) -> None:
         if kind == "feeder":
             continue
         bench.run("memory", kind, "resident", port=port, calls=calls, seconds=seconds)
-        traced = max(2, calls // 4)
-        bench.run("memory", kind, "traced", port=port, calls=traced, seconds=seconds, trace=True)
+        if traced := calls // 4:
+            options = {"calls": traced, "seconds": seconds, "trace": True}
+            bench.run("memory", kind, "traced", port=port, **options)
 
 
 def offline(bench: Bench, port: int, kinds: tuple[str, ...]) -> None:
