@@ -33,8 +33,8 @@ lint: $(SETUP) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy livekit examples
 
-bench: $(SETUP) ## measure speed beside other plugins, for some minutes; ARGS=--quick for a look
-	$(BIN)/python benchmarks/run.py $(ARGS)
+bench: $(SETUP) ## measure speed beside other plugins, for an hour; fills docs/performance.md
+	$(BIN)/python benchmarks/run.py --write $(ARGS)
 
 format: $(SETUP) ## let ruff arrange the code
 	$(BIN)/ruff check --fix .
@@ -44,4 +44,4 @@ build: $(SETUP) ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove .venv, caches and what was built
-	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peer dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
