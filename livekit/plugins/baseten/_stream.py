@@ -229,8 +229,7 @@ class SpeechStream(stt.RecognizeStream):
             # However it ended: no start of speech without its end, no flush without an answer.
             self._recognition.give_up()
             self._emit()
-            if self._recognition.lost_samples > self._loss_reported:
-                self._report_loss(is_over=True)
+            self._report_loss(at_once=True)
 
     async def _run(self) -> None:
         """One connection. LiveKit calls again after a retryable error; nothing is lost between."""
@@ -268,8 +267,7 @@ class SpeechStream(stt.RecognizeStream):
             self._connector.close_later(before)
         self._recognition.attach(opened.link.session, self._now())
         opened.link.carry(self._recognition, self._emit)
-        if self._recognition.lost_samples > self._loss_reported:
-            self._report_loss(is_over=True)
+        self._report_loss(at_once=True)
 
     async def _link_ended(self) -> None:
         """Wait until the stream is done.
@@ -369,10 +367,13 @@ class SpeechStream(stt.RecognizeStream):
         if self._recognition.is_pausing:
             self._changeover.paused()
 
-    def _report_loss(self, *, is_over: bool = False) -> None:
+    def _report_loss(self, *, at_once: bool = False) -> None:
+        """Warn of lost audio: of the first at once, of more in large pieces or when asked to."""
         lost = self._recognition.lost_samples
         unreported = lost - self._loss_reported
-        if not self._loss_reported or unreported >= _LOSS_WARNING_SAMPLES or is_over:
+        if unreported and (
+            not self._loss_reported or unreported >= _LOSS_WARNING_SAMPLES or at_once
+        ):
             self._loss_reported = lost
             logger.warning(
                 "no connection to Baseten for longer than replay_buffer_s=%g: %.1f s of audio were "

@@ -35,7 +35,6 @@ class Whisper:
     can_probe = True
 
     def __init__(self, options: Options) -> None:
-        self._options = options
         self._introduction = _writing.Introduction(_metadata(options))
         self.language = self._introduction.language
         self.sends_partials = options.enable_partial_transcripts
