@@ -1,4 +1,4 @@
-"""The command line: `python -m livekit.plugins.baseten serve`, a Baseten on this machine."""
+"""`serve`: a Baseten on this machine, in a terminal."""
 
 from __future__ import annotations
 
@@ -11,21 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+
+from .console import fail, out
+from .deployment import ModelName
 
 if TYPE_CHECKING:
-    from .emulator import Connection, Recognizer
+    from ..emulator import Connection, Recognizer
 
 NOISE_FLOOR = 300  # of 32767: what a quiet room is below, as 16-bit samples
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Speech-to-text on Baseten, from the command line.",
-)
-_console = Console(soft_wrap=True, highlight=False, markup=False)
-_errors = Console(soft_wrap=True, highlight=False, markup=False, stderr=True)
 
 
 class RecognizerName(str, enum.Enum):
@@ -33,17 +26,6 @@ class RecognizerName(str, enum.Enum):
     script = "script"
 
 
-class ModelName(str, enum.Enum):
-    whisper = "whisper"
-    qwen3_asr = "qwen3-asr"
-
-
-@app.callback()
-def _main() -> None:
-    """Keeps `serve` a command of its own while it is the only one."""
-
-
-@app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on, 0 for a free one.")] = 8765,
@@ -65,15 +47,15 @@ def serve(
         listener = _recognizer(recognizer, script)
         asyncio.run(_serve(listener, host, port, api_key, model))
     except ImportError:
-        _fail('the emulator is not installed: pip install "livekit-plugins-baseten[emulator]"')
+        fail('the emulator is not installed: pip install "livekit-plugins-baseten[emulator]"')
     except OSError as e:
-        _fail(f"cannot listen on {host}:{port}: {e.strerror or e}")
+        fail(f"cannot listen on {host}:{port}: {e.strerror or e}")
     except KeyboardInterrupt:  # where signals cannot be taken over
         pass
 
 
 def _recognizer(name: RecognizerName, script: Path | None) -> Recognizer:
-    from .emulator import ScriptRecognizer, SphinxRecognizer
+    from ..emulator import ScriptRecognizer, SphinxRecognizer
 
     if name is RecognizerName.script and script is not None:
         lines = script.read_text(encoding="utf-8").splitlines()
@@ -84,7 +66,7 @@ def _recognizer(name: RecognizerName, script: Path | None) -> Recognizer:
 async def _serve(
     recognizer: Recognizer, host: str, port: int, api_key: str | None, model: ModelName
 ) -> None:
-    from . import emulator
+    from .. import emulator
 
     stopped = asyncio.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
@@ -103,14 +85,12 @@ async def _serve(
             record=False,
             observer=_Narrator(),
         ) as server:
-            _console.print(f"Serving {model.value} on {server.url}. Ctrl-C stops it.\n")
+            out.print(f"Serving {model.value} on {server.url}. Ctrl-C stops it.\n")
             key = "..." if api_key else "any"
-            _console.print("    from livekit.plugins import baseten")
-            _console.print(
-                f'    stt = baseten.STT({_arguments(model, server.url)}, api_key="{key}")\n'
-            )
+            out.print("    from livekit.plugins import baseten")
+            out.print(f'    stt = baseten.STT({_arguments(model, server.url)}, api_key="{key}")\n')
             await stopped.wait()
-    _console.print("Stopped.")
+    out.print("Stopped.")
 
 
 def _arguments(model: ModelName, url: str) -> str:
@@ -147,9 +127,4 @@ class _Narrator:
             self._say(connection, f"error   {connection.last_sent}")
 
     def _say(self, connection: Connection, text: str) -> None:
-        _console.print(f"stream {self._numbers[connection]}  {text.rstrip()}")
-
-
-def _fail(why: str) -> None:
-    _errors.print(why)
-    raise typer.Exit(1)
+        out.print(f"stream {self._numbers[connection]}  {text.rstrip()}")

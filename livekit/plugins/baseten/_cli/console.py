@@ -1,0 +1,17 @@
+"""What every command prints through, and how one ends that cannot go on."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+out = Console(soft_wrap=True, highlight=False, markup=False)
+err = Console(soft_wrap=True, highlight=False, markup=False, stderr=True)
+
+
+def fail(why: str, *, status: int = 1) -> NoReturn:
+    """End with one line that says what is wrong and what to do, without a traceback."""
+    err.print(why)
+    raise typer.Exit(status)

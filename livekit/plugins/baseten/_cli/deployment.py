@@ -1,0 +1,61 @@
+"""The options that name a deployment, the same for every command that talks to one."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any
+
+import typer
+
+from ..stt import STT
+from .console import fail
+
+
+class ModelName(str, enum.Enum):
+    whisper = "whisper"
+    qwen3_asr = "qwen3-asr"
+
+
+_PANEL = "Deployment"
+
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        help="WebSocket URL of the deployment, or the HTTP URL that its page shows.",
+        envvar="BASETEN_MODEL_ENDPOINT",
+        rich_help_panel=_PANEL,
+    ),
+]
+ModelId = Annotated[
+    str | None,
+    typer.Option(help="The model's identifier, in place of a URL.", rich_help_panel=_PANEL),
+]
+ChainId = Annotated[
+    str | None,
+    typer.Option(help="The chain's identifier, in place of a URL.", rich_help_panel=_PANEL),
+]
+Environment = Annotated[str, typer.Option(help="Of that model or chain.", rich_help_panel=_PANEL)]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        help="Better left to the environment: other users of this machine see a command line.",
+        envvar="BASETEN_API_KEY",
+        show_envvar=True,
+        rich_help_panel=_PANEL,
+    ),
+]
+Model = Annotated[ModelName, typer.Option(help="What is deployed there.", rich_help_panel=_PANEL)]
+AllowPlaintext = Annotated[
+    bool,
+    typer.Option(
+        "--allow-plaintext", help="Permit ws:// to another machine.", rich_help_panel=_PANEL
+    ),
+]
+
+
+def speech_to_text(**arguments: Any) -> STT:
+    """An `STT` of these arguments; ends with exit status 2 and what is wrong with them."""
+    try:
+        return STT(**arguments)
+    except ValueError as e:
+        fail(str(e), status=2)
