@@ -45,6 +45,7 @@ PURE = {
     "_qwen3.py",
     "_qwen3_settings.py",
     "_rewriting.py",
+    "_turns.py",
     "_whisper.py",
     "_whisper_messages.py",
     "faults.py",

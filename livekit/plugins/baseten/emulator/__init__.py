@@ -12,10 +12,13 @@ from ._connection import Connection
 from ._handshake import Handshake
 from ._hearing import Event
 from ._memory import InMemoryConnection
+from ._received import Received
 from ._recognizer import Recognizer, Word
 from ._script import ScriptRecognizer
+from ._scripted import ScriptedServer
 from ._server import Server, serve
 from ._sphinx import SphinxRecognizer
+from ._turns import Turn, TurnRecognizer, utterance
 from ._voice import AmplitudeDetector, SileroDetector, VoiceDetector
 
 __all__ = [
@@ -27,14 +30,19 @@ __all__ = [
     "Event",
     "Handshake",
     "InMemoryConnection",
+    "Received",
     "Recognizer",
     "ScriptRecognizer",
+    "ScriptedServer",
     "Server",
     "SileroDetector",
     "SphinxRecognizer",
+    "Turn",
+    "TurnRecognizer",
     "VoiceDetector",
     "Word",
     "coded_speech",
     "faults",
     "serve",
+    "utterance",
 ]

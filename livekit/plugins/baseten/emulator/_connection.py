@@ -14,6 +14,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
@@ -68,7 +69,7 @@ class Connection:
         self._is_stalled = False
         self._is_muted = False
         self._to_write = asyncio.Event()
-        self._hearing = Hearing(core, plan, conduct, self._pump)
+        self._hearing = Hearing(core, self._plan, conduct, self._pump)
 
     @property
     def metadata(self) -> dict[str, Any] | None:
@@ -118,6 +119,28 @@ class Connection:
         """Read on and answer pings, but send no message of any kind any more."""
         self._is_muted = True
 
+    def inflict(self, fault: faults.Fault) -> None:
+        """Let a fault strike this connection too, its samples counted from here.
+
+        Raises:
+            ValueError: It is one that strikes before there is audio.
+        """
+        if isinstance(fault, _AT_THE_START):
+            raise ValueError(f"{fault} strikes at the start of a connection, and this one is open")
+        if isinstance(fault, _STRIKES):
+            at = self._core.received_samples + fault.after_samples
+            self._strikes.append(replace(fault, after_samples=at))
+            if self._core.is_introduced:
+                self._strike()
+        elif isinstance(fault, rewriting.Rewriting):
+            self._rewriters.append(fault.rewriter())
+        self._plan.append(fault)
+
+    @property
+    def pending(self) -> list[faults.Fault]:
+        """The faults that wait for their count of samples."""
+        return list(self._strikes)
+
     # What the server does with it.
 
     async def run(self) -> None:
@@ -145,9 +168,9 @@ class Connection:
         self._conduct.changed(self, "closed")
 
     async def _read(self) -> None:
-        slow_s = sum(fault.seconds for fault in self._plan if isinstance(fault, faults.SlowReading))
         while not self._is_stalled:
-            await asyncio.sleep(slow_s)
+            slow = [fault.seconds for fault in self._plan if isinstance(fault, faults.SlowReading)]
+            await asyncio.sleep(sum(slow))
             frame = await self._websocket.recv()
             if self._is_stalled:
                 # Taking this frame may have made websockets read on, as it does with a short queue.
@@ -258,6 +281,13 @@ class Connection:
 
 
 _STRIKES = (faults.After, faults.Close, faults.Error, faults.Garbage)
+_AT_THE_START = (
+    faults.Refuse,
+    faults.Park,
+    faults.CloseBeforeMetadata,
+    faults.RejectMetadata,
+    faults.NeverFinish,
+)
 _Strike = faults.After | faults.Close | faults.Error | faults.Garbage
 
 

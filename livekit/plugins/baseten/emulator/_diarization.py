@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 from . import _whisper_messages as messages
 from ._core import Job, Message
@@ -72,7 +73,7 @@ class Diarization:
         return message
 
     def _segment(self, job: Job, words: list[Word]) -> Message:
-        named = [Word(w.text, w.start_s, w.end_s, w.prob, w.speaker or "UNKNOWN") for w in words]
+        named = [replace(w, speaker=w.speaker or "UNKNOWN") for w in words]
         start_s = named[0].start_s if named else job.offset_s
         end_s = job.offset_s + job.audio_length_s
         if named and job.is_final:

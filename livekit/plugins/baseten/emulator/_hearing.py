@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from . import faults
 from ._core import Core, Job
-from ._recognizer import Recognizer, Word
+from ._recognizer import Attentive, Ear, Recognizer, Word
 
 if TYPE_CHECKING:
     from ._connection import Connection
@@ -63,6 +63,9 @@ class Hearing:
         self._plan = plan
         self._conduct = conduct
         self._recognized = recognized
+        heard_by = conduct.recognizer
+        self._ear: Ear | None = heard_by.connected() if isinstance(heard_by, Attentive) else None
+        self._recognizer: Recognizer = self._ear or heard_by
         self._work = asyncio.Event()
         self._results = 0
         self._finals = 0
@@ -74,12 +77,12 @@ class Hearing:
     async def run(self) -> None:
         """Recognize until cancelled."""
         while True:
-            job = self._core.next_job(latest_only=self._conduct.recognizer.blocking)
+            job = self._core.next_job(latest_only=self._recognizer.blocking)
             if job is None:
                 await self._work.wait()
                 self._work.clear()
                 continue
-            await asyncio.sleep(self._latency_s())
+            await asyncio.sleep(self._latency_s(job))
             self._finals += job.is_final
             try:
                 self._fail_as_planned(job)
@@ -94,19 +97,19 @@ class Hearing:
             self._recognized()
 
     async def _words(self, job: Job) -> Sequence[Word]:
-        recognizer = self._conduct.recognizer
         if not job.pcm:
             return []  # a commit with nothing to hear is answered all the same
-        if not recognizer.blocking:
-            return recognizer.recognize(job.pcm, is_final=job.is_final)
+        if not self._recognizer.blocking:
+            return self._recognizer.recognize(job.pcm, is_final=job.is_final)
         return await asyncio.get_running_loop().run_in_executor(
             self._conduct.executor,
-            lambda: recognizer.recognize(job.pcm, is_final=job.is_final),
+            lambda: self._recognizer.recognize(job.pcm, is_final=job.is_final),
         )
 
-    def _latency_s(self) -> float:
+    def _latency_s(self, job: Job) -> float:
         slow = [fault.seconds for fault in self._plan if isinstance(fault, faults.SlowRecognition)]
-        return self._conduct.latency_s + sum(slow)
+        own_s = self._ear.latency_s(job.pcm, is_final=job.is_final) if self._ear else 0.0
+        return self._conduct.latency_s + sum(slow) + own_s
 
     def _fail_as_planned(self, job: Job) -> None:
         failing = [f.number for f in self._plan if isinstance(f, faults.FailTranscription)]

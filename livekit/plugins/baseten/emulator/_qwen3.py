@@ -230,7 +230,8 @@ class Qwen3:
 
     def _transcription(self, job: Job, words: Sequence[Word], params: WhisperParams) -> Message:
         asked = params.audio_language or "auto"
-        language = "English" if asked == "auto" else asked
+        heard = words[0].language if words else None
+        language = (heard or "English") if asked == "auto" else asked
         message: Message = {
             "type": "transcription",
             "is_final": job.is_final,

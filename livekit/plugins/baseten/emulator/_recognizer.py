@@ -23,6 +23,8 @@ class Word:
         end_s: Where it ends, in seconds from the start of the buffer.
         prob: How sure the recognizer is, from 0 to 1.
         speaker: Who said it, where the recognizer can tell. Used by diarization only.
+        language: What it is in, in the model's own spelling, where the recognizer can tell. Used
+            only where the client asked for detection.
     """
 
     text: str
@@ -30,6 +32,7 @@ class Word:
     end_s: float
     prob: float = 1.0
     speaker: str | None = None
+    language: str | None = None
 
 
 @runtime_checkable
@@ -55,6 +58,21 @@ class Recognizer(Protocol):
         Raises:
             Exception: Whatever it raises becomes the server's `TRANSCRIPTION_ERROR`.
         """
+
+
+class Ear(Recognizer, Protocol):
+    """A recognizer for one connection, which may take its time over a buffer."""
+
+    def latency_s(self, pcm: bytes, *, is_final: bool) -> float:
+        """How long this buffer takes to be recognized, in seconds. Asked before `recognize`."""
+
+
+@runtime_checkable
+class Attentive(Protocol):
+    """A recognizer that wants to know which connection it hears."""
+
+    def connected(self) -> Ear:
+        """There is a new connection: who hears it."""
 
 
 def samples_of(pcm: bytes) -> NDArray[np.int16]:

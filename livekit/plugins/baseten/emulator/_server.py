@@ -63,7 +63,7 @@ class Server:
         self._observer = observer
         self._gate = asyncio.Event()
         self._is_closing = False
-        self._waiters: set[asyncio.Event] = set()
+        self._watchers: set[Callable[[], None]] = set()
         self._sockets: WeakSet[ws.ServerConnection] = WeakSet()
         self._accepted: WeakKeyDictionary[
             ws.ServerConnection, tuple[Handshake, tuple[faults.Fault, ...]]
@@ -85,13 +85,20 @@ class Server:
             TimeoutError: It has not become so.
         """
         changed = asyncio.Event()
-        self._waiters.add(changed)
+        self.watch(changed.set)
         try:
             await asyncio.wait_for(_until(predicate, changed), timeout_s)
         except asyncio.TimeoutError:
             raise TimeoutError(f"still not so after {timeout_s} s: {self}") from None
         finally:
-            self._waiters.discard(changed)
+            self.unwatch(changed.set)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call something at every change on any connection, in the server's event loop."""
+        self._watchers.add(changed)
+
+    def unwatch(self, changed: Callable[[], None]) -> None:
+        self._watchers.discard(changed)
 
     async def wait_for_connection(self, n: int = 1, timeout_s: float = 10.0) -> Connection:
         """The n-th connection, counted from 1, once it is there."""
@@ -196,8 +203,8 @@ class Server:
         self._changed()
 
     def _changed(self) -> None:
-        for waiter in self._waiters:
-            waiter.set()
+        for changed in tuple(self._watchers):  # which other threads may add to
+            changed()
 
 
 async def _until(predicate: Callable[[], object], changed: asyncio.Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ._core import Job, Message
@@ -31,23 +32,22 @@ def error(kind: str, text: str, *, recoverable: bool, stream_id: str, now_s: flo
     return envelope("error", body)
 
 
-def language(params: WhisperParams) -> tuple[str, float | None]:
+def language(params: WhisperParams, words: Sequence[Word] = ()) -> tuple[str, float | None]:
     """The language code and its probability, as the server reports them.
 
-    A fixed language is echoed without a probability. Detection finds the first language it may
-    choose, English where it may choose any.
+    A fixed language is echoed without a probability. Detection finds what the recognizer heard;
+    where it does not say, the first language it may choose, English where it may choose any.
     """
     asked = params.audio_language or "auto"
     if asked != "auto":
         return SCRIPTS.get(asked, asked), None
-    return (params.language_options or ["en"])[0], DETECTION_PROB
+    heard = words[0].language if words else None
+    return heard or (params.language_options or ["en"])[0], DETECTION_PROB
 
 
 def words_at(words: Sequence[Word], offset_s: float) -> list[Word]:
     """Words of a buffer in seconds from the start of the connection."""
-    return [
-        Word(w.text, offset_s + w.start_s, offset_s + w.end_s, w.prob, w.speaker) for w in words
-    ]
+    return [replace(w, start_s=offset_s + w.start_s, end_s=offset_s + w.end_s) for w in words]
 
 
 def joined(words: Sequence[Word], code: str) -> str:
@@ -87,7 +87,7 @@ def segment(
     possible_hallucination: bool = False,
 ) -> Message:
     """A segment; `words` are already in seconds from the start of the connection."""
-    code, prob = language(params)
+    code, prob = language(params, words)
     text = "" if params.language_detection_only else joined(words, code)
     return {
         "start_time": start_s,
@@ -126,6 +126,8 @@ def transcription(
     job: Job, segments: list[Message], params: WhisperParams, *, pipeline_latency_s: float | None
 ) -> Message:
     code, prob = language(params)
+    if segments:
+        code, prob = segments[0]["language_code"], segments[0]["language_prob"]
     message: Message = {
         "segments": segments,
         "language_code": code,

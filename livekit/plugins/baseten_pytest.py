@@ -1,0 +1,88 @@
+"""The pytest plugin: `baseten_server`, `baseten_serve` and `baseten_caller`.
+
+It is not in `livekit.plugins.baseten`, because pytest imports it whenever it starts, and that
+package comes with LiveKit Agents. Nothing is imported here until a fixture is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from livekit.plugins.baseten.emulator import ScriptedServer
+    from livekit.plugins.baseten.testing import Caller
+
+    Serve = Callable[..., ScriptedServer]
+
+_SERVERS = pytest.StashKey[list["ScriptedServer"]]()
+
+MARKER = (
+    "baseten_server(*plan, **options): what the fixture `baseten_server` is served with: faults, "
+    'model="qwen3-asr", api_key=..., and whatever else `ScriptedServer` takes'
+)
+NOT_INSTALLED = (
+    "the fixtures of livekit-plugins-baseten need websockets: "
+    'pip install "livekit-plugins-baseten[emulator]"'
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+
+
+@pytest.fixture
+def baseten_serve(request: pytest.FixtureRequest) -> Iterator[Serve]:
+    """Starts a Baseten on this machine, each time it is called; they end with the test.
+
+    It takes the arguments of `livekit.plugins.baseten.emulator.ScriptedServer`.
+    """
+    if importlib.util.find_spec("websockets") is None:
+        pytest.fail(NOT_INSTALLED, pytrace=False)
+    from livekit.plugins.baseten.emulator import ScriptedServer
+
+    servers: list[ScriptedServer] = []
+    request.node.stash[_SERVERS] = servers
+    with contextlib.ExitStack() as running:
+
+        def serve(*plan: object, **options: object) -> ScriptedServer:
+            server = running.enter_context(ScriptedServer(*plan, **options))  # type: ignore[arg-type]
+            servers.append(server)
+            return server
+
+        yield serve
+
+
+@pytest.fixture
+def baseten_server(request: pytest.FixtureRequest, baseten_serve: Serve) -> ScriptedServer:
+    """A Baseten on this machine that hears what the test says it hears.
+
+    `@pytest.mark.baseten_server(...)` says how it is served.
+    """
+    marker = request.node.get_closest_marker("baseten_server")
+    return baseten_serve(*marker.args, **marker.kwargs) if marker else baseten_serve()
+
+
+@pytest.fixture
+def baseten_caller(baseten_server: ScriptedServer) -> Caller:
+    """Somebody who calls the agent: `session.input.audio = baseten_caller`, then `say(...)`."""
+    from livekit.plugins.baseten.testing import Caller
+
+    return Caller(baseten_server)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a test that failed what its servers had received."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for server in item.stash.get(_SERVERS, []):
+            if server.url not in report.longreprtext:  # where an assertion has said it already
+                report.sections.append(("baseten_server", server.report()))
+    return report
