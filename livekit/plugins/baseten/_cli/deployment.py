@@ -21,8 +21,9 @@ _PANEL = "Deployment"
 Endpoint = Annotated[
     str | None,
     typer.Option(
-        help="WebSocket URL of the deployment, or the HTTP URL that its page shows.",
-        envvar="BASETEN_MODEL_ENDPOINT",
+        # No `envvar`: it would win over an identifier on the command line. `STT` reads it.
+        help="WebSocket URL of the deployment, or the HTTP URL that its page shows; else "
+        "BASETEN_MODEL_ENDPOINT.",
         rich_help_panel=_PANEL,
     ),
 ]
