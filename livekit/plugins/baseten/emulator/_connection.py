@@ -137,6 +137,11 @@ class Connection:
         self._plan.append(fault)
 
     @property
+    def plan(self) -> list[faults.Fault]:
+        """Everything that goes wrong with it, or did."""
+        return list(self._plan)
+
+    @property
     def pending(self) -> list[faults.Fault]:
         """The faults that wait for their count of samples."""
         return list(self._strikes)

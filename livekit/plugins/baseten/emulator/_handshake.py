@@ -21,11 +21,13 @@ class Handshake:
         path: The request's target, query included.
         headers: Its headers, names in lower case.
         status: What it was answered with; `None` while it is parked.
+        plan: What goes wrong with it, and with its connection.
     """
 
     path: str
     headers: dict[str, str]
     status: int | None = None
+    plan: tuple[faults.Fault, ...] = ()
 
 
 def refusal(

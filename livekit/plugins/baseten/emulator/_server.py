@@ -52,6 +52,7 @@ class Server:
         conduct: Callable[[Callable[[Connection, Event], None]], Conduct],
         api_key: str | None,
         observer: Callable[[Connection, Event], None] | None,
+        handshake_observer: Callable[[Handshake], None] | None,
     ) -> None:
         self.url = ""
         self.plan: deque[faults.Entry] = deque(plan)
@@ -61,6 +62,7 @@ class Server:
         self._conduct = conduct(self._connection_changed)
         self._api_key = api_key
         self._observer = observer
+        self._handshake_observer = handshake_observer
         self._gate = asyncio.Event()
         self._is_closing = False
         self._watchers: set[Callable[[], None]] = set()
@@ -168,8 +170,9 @@ class Server:
             self.handshakes.append(handshake)
         entry = self.plan.popleft() if self.plan else None
         plan = entry if isinstance(entry, tuple) else () if entry is None else (entry,)
+        handshake.plan = plan
         self._accepted[socket] = (handshake, plan)
-        self._changed()
+        self._handshake_changed(handshake)
         await self._parked(plan)
         if self._is_closing:
             return response(503, '{"error":"shutting down"}')
@@ -184,8 +187,9 @@ class Server:
 
     def _answered(self, socket: ws.ServerConnection, request: Request, answer: Response) -> None:
         if socket in self._accepted:
-            self._accepted[socket][0].status = answer.status_code
-            self._changed()
+            handshake, _ = self._accepted[socket]
+            handshake.status = answer.status_code
+            self._handshake_changed(handshake)
 
     async def _accept(self, socket: ws.ServerConnection) -> None:
         handshake, plan = self._accepted.pop(socket)
@@ -196,6 +200,11 @@ class Server:
             self.connections.remove(connection)
 
     # Changes.
+
+    def _handshake_changed(self, handshake: Handshake) -> None:
+        if self._handshake_observer is not None:
+            self._handshake_observer(handshake)
+        self._changed()
 
     def _connection_changed(self, connection: Connection, event: Event) -> None:
         if self._observer is not None:
@@ -230,6 +239,7 @@ async def serve(
     aligner: bool | None = None,
     record: bool = True,
     observer: Callable[[Connection, Event], None] | None = None,
+    handshake_observer: Callable[[Handshake], None] | None = None,
 ) -> AsyncIterator[Server]:
     """Serve a model of Baseten's on this machine.
 
@@ -252,6 +262,7 @@ async def serve(
         record: Whether connections keep what they saw, and are kept themselves when they end. A
             server that runs for days should do without.
         observer: Told of everything that happens to a connection.
+        handshake_observer: Told of every upgrade, when it is asked for and when it is answered.
     """
     executor = ThreadPoolExecutor(BLOCKING_RECOGNITIONS, "emulator")
     heard_by = recognizer or CodedRecognizer()
@@ -269,7 +280,7 @@ async def serve(
             finishes=not any(isinstance(fault, faults.NeverFinish) for fault in plan),
         )
 
-    server = Server(plan, core, conduct, api_key, observer)
+    server = Server(plan, core, conduct, api_key, observer, handshake_observer)
     try:
         async with server.running(host, port, ssl):
             yield server
