@@ -142,7 +142,8 @@ def _print_verdict(measured: diagnosis.Measured) -> None:
             ("Right for a voice agent. ", "bold green"),
             f"Expect what was said {measured.final_s:.2f} s after its last word, or "
             f"{measured.flush_s:.2f} s after LiveKit calls flush().",
-        )
+        ),
+        soft_wrap=not out.is_terminal,
     )
     for note in diagnosis.notes(measured):
-        out.print(note)
+        out.print(note, soft_wrap=not out.is_terminal)

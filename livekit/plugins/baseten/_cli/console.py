@@ -13,5 +13,5 @@ err = Console(soft_wrap=True, highlight=False, markup=False, stderr=True)
 
 def fail(why: str, *, status: int = 1) -> NoReturn:
     """End with one line that says what is wrong and what to do, without a traceback."""
-    err.print(why)
+    err.print(why, soft_wrap=not err.is_terminal)  # a terminal breaks lines between words
     raise typer.Exit(status)
