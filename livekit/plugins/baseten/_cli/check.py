@@ -61,10 +61,11 @@ def check(
 ) -> None:
     """Find out whether a deployment is right for live use.
 
-    Goes the whole way step by step, speaks one English sentence to the model, twice, and measures.
-    Ends with one line that says what to expect, or what is wrong and what to do about it.
+    Goes the whole way, speaks a short English sentence twice, and measures.
 
-    Exit status: 0 right for a voice agent, 1 not, 2 the arguments are wrong.
+    Ends with what to expect, or with what is wrong and what to do about it.
+
+    Exit status: 0 right for a voice agent, 1 not, 2 wrong arguments.
     """
     logging.getLogger("livekit").addHandler(logging.NullHandler())  # what matters is said here
     arguments: dict[str, Any] = {

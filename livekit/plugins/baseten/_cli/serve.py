@@ -5,25 +5,69 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import json
+import re
 import signal
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperCommand
 
 from .console import fail, out
 from .deployment import ModelName
 
 if TYPE_CHECKING:
-    from ..emulator import Connection, Recognizer
+    from ..emulator import Recognizer, VoiceDetector, faults
+    from .streams import Streams
 
 NOISE_FLOOR = 300  # of 32767: what a quiet room is below, as 16-bit samples
+NOT_INSTALLED = 'the emulator is not installed: pip install "livekit-plugins-baseten[emulator]"'
 
 
 class RecognizerName(str, enum.Enum):
     sphinx = "sphinx"
     script = "script"
+    coded = "coded"
+
+
+class ServeCommand(TyperCommand):
+    """Its help ends with the faults that there are, where the emulator is installed."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        try:
+            from .fault_options import listing
+        except ImportError:
+            out.print(f" Faults: {NOT_INSTALLED}")
+            return
+        table = Table(
+            "--fault", "what goes wrong", box=None, padding=(0, 1), header_style="bold", expand=True
+        )
+        for usage, meaning in listing():
+            table.add_row(Text(usage, style="cyan", overflow="fold"), Text(meaning))
+        out.print(table, soft_wrap=False)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What the server is to be like."""
+
+    model: ModelName
+    recognizer: RecognizerName
+    script: Path | None
+    host: str
+    port: int
+    api_key: str | None
+    plan: tuple[faults.Entry, ...]
+    repeat: bool
+    latency_s: float
+    delay_s: float
+    runtime: str
+    plain: bool
 
 
 def serve(
@@ -31,7 +75,10 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on, 0 for a free one.")] = 8765,
     recognizer: Annotated[
         RecognizerName,
-        typer.Option(help="Hear English with pocketsphinx, or say the lines of a script."),
+        typer.Option(
+            help="Hear English with pocketsphinx, say the lines of a script, or read words that "
+            "are coded into the audio (emulator.coded_speech)."
+        ),
     ] = RecognizerName.sphinx,
     script: Annotated[
         Path | None,
@@ -39,92 +86,162 @@ def serve(
     ] = None,
     api_key: Annotated[str | None, typer.Option(help="The one key to let in; else any.")] = None,
     model: Annotated[ModelName, typer.Option(help="Which model to be.")] = ModelName.whisper,
+    latency: Annotated[
+        float, typer.Option(help="Seconds that every recognition takes longer.", min=0)
+    ] = 0.0,
+    delay: Annotated[
+        float, typer.Option(help="Seconds that every message is under way.", min=0)
+    ] = 0.0,
+    runtime: Annotated[
+        str,
+        typer.Option(help="Version of Whisper's runtime, such as 0.4: it refuses newer fields."),
+    ] = "current",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What goes wrong: the first for the first connection, the second for the second, "
+            "and so on; none for one that works. See below for what there is."
+        ),
+    ] = None,
+    repeat: Annotated[
+        bool,
+        typer.Option(
+            "--repeat",
+            help="Begin again with the first --fault after the last; with one it is for all.",
+        ),
+    ] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Lines, as in a pipe, in place of the live view.")
+    ] = False,
 ) -> None:
-    """Serve a Baseten on this machine, for trying things out without a key."""
+    """Serve a Baseten on this machine, for trying things out without a key.
+
+    It is as strict as the real one, and breaks on request:
+
+    --fault reset@16000 cuts the first connection after a second of audio
+
+    --fault none --fault refuse:503 refuses the second one only
+
+    --fault park:20 --repeat holds each handshake back, as a waking model does
+    """
     if recognizer is RecognizerName.script and script is None:
         raise typer.BadParameter("--recognizer script needs a --script FILE")
+    if runtime != "current" and not re.fullmatch(r"\d+(\.\d+){0,2}", runtime):
+        raise typer.BadParameter(f"--runtime {runtime}: a version such as 0.4, or current")
     try:
-        listener = _recognizer(recognizer, script)
-        asyncio.run(_serve(listener, host, port, api_key, model))
+        plan = _plan(fault or [])
+        setting = _Setting(
+            model=model,
+            recognizer=recognizer,
+            script=script,
+            host=host,
+            port=port,
+            api_key=api_key,
+            plan=plan,
+            repeat=repeat,
+            latency_s=latency,
+            delay_s=delay,
+            runtime=runtime,
+            plain=plain or not out.is_terminal,
+        )
+        asyncio.run(_serve(setting))
     except ImportError:
-        fail('the emulator is not installed: pip install "livekit-plugins-baseten[emulator]"')
+        fail(NOT_INSTALLED)
     except OSError as e:
         fail(f"cannot listen on {host}:{port}: {e.strerror or e}")
     except KeyboardInterrupt:  # where signals cannot be taken over
         pass
 
 
-def _recognizer(name: RecognizerName, script: Path | None) -> Recognizer:
-    from ..emulator import ScriptRecognizer, SphinxRecognizer
+def _plan(texts: list[str]) -> tuple[faults.Entry, ...]:
+    from .fault_options import BadFault, parsed
 
-    if name is RecognizerName.script and script is not None:
-        lines = script.read_text(encoding="utf-8").splitlines()
-        return ScriptRecognizer(lines, is_cyclic=True, floor=NOISE_FLOOR)
-    return SphinxRecognizer()
+    try:
+        return tuple(parsed(text) for text in texts)
+    except BadFault as e:
+        fail(str(e), status=2)
 
 
-async def _serve(
-    recognizer: Recognizer, host: str, port: int, api_key: str | None, model: ModelName
-) -> None:
-    from .. import emulator
+async def _serve(setting: _Setting) -> None:
+    from ..emulator import serve as serve_emulator
+    from .fault_options import Repeated
+    from .streams import Streams
 
-    stopped = asyncio.Event()
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows
-            asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
-    with contextlib.ExitStack() as stack:
-        if isinstance(recognizer, emulator.SphinxRecognizer):
-            stack.enter_context(recognizer)
-        async with emulator.serve(
-            model=model.value,
-            recognizer=recognizer,
-            voice_detector=emulator.SileroDetector,
-            api_key=api_key,
-            host=host,
-            port=port,
-            record=False,
-            observer=_Narrator(),
-        ) as server:
-            out.print(f"Serving {model.value} on {server.url}. Ctrl-C stops it.\n")
-            key = "..." if api_key else "any"
-            out.print("    from livekit.plugins import baseten")
-            out.print(f'    stt = baseten.STT({_arguments(model, server.url)}, api_key="{key}")\n')
-            await stopped.wait()
+            loop.add_signal_handler(signal_number, stopped.set)
+    streams = Streams(loop.time, out.print) if setting.plain else Streams(loop.time)
+    async with contextlib.AsyncExitStack() as stack:
+        recognizer = stack.enter_context(_recognizer(setting))
+        announced = contextlib.AsyncExitStack()  # the view ends after the server has: it shows that
+        await stack.enter_async_context(announced)
+        server = await stack.enter_async_context(
+            serve_emulator(
+                *setting.plan,
+                model=setting.model.value,
+                recognizer=recognizer,
+                voice_detector=_voice_detector(setting),
+                api_key=setting.api_key,
+                host=setting.host,
+                port=setting.port,
+                latency_s=setting.latency_s,
+                delay_s=setting.delay_s,
+                runtime=setting.runtime,
+                record=False,
+                observer=streams.connection,
+                handshake_observer=streams.handshake,
+            )
+        )
+        if setting.repeat and setting.plan:
+            server.plan = Repeated(setting.plan)
+        _announce(setting, server.url)
+        await announced.enter_async_context(_view(setting, streams))
+        await stopped.wait()
     out.print("Stopped.")
+
+
+@contextlib.contextmanager
+def _recognizer(setting: _Setting) -> Iterator[Recognizer]:
+    from ..emulator import CodedRecognizer, ScriptRecognizer, SphinxRecognizer
+
+    if setting.recognizer is RecognizerName.sphinx:
+        with SphinxRecognizer() as sphinx:
+            yield sphinx
+    elif setting.recognizer is RecognizerName.coded:
+        yield CodedRecognizer(word_samples=None)
+    else:
+        assert setting.script is not None
+        lines = setting.script.read_text(encoding="utf-8").splitlines()
+        yield ScriptRecognizer(lines, is_cyclic=True, floor=NOISE_FLOOR)
+
+
+def _voice_detector(setting: _Setting) -> type[VoiceDetector]:
+    from ..emulator import AmplitudeDetector, SileroDetector
+
+    # Coded speech is no speech to a detector that was trained on voices.
+    is_coded = setting.recognizer is RecognizerName.coded
+    return AmplitudeDetector if is_coded else SileroDetector
+
+
+@contextlib.asynccontextmanager
+async def _view(setting: _Setting, streams: Streams) -> AsyncIterator[None]:
+    from .live_view import live_view
+
+    if setting.plain:
+        yield
+    else:
+        async with live_view(out, streams):
+            yield
+
+
+def _announce(setting: _Setting, url: str) -> None:
+    key = "..." if setting.api_key else "any"
+    out.print(f"Serving {setting.model.value} on {url}. Ctrl-C stops it.\n")
+    out.print("    from livekit.plugins import baseten")
+    out.print(f'    stt = baseten.STT({_arguments(setting.model, url)}, api_key="{key}")\n')
 
 
 def _arguments(model: ModelName, url: str) -> str:
     endpoint = f'model_endpoint="{url}"'
     return endpoint if model is ModelName.whisper else f'{endpoint}, model="{model.value}"'
-
-
-class _Narrator:
-    """A line for each stream that opens or closes, and for each final in between."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Connection, int] = {}
-        self._opened = 0
-
-    def __call__(self, connection: Connection, event: str) -> None:
-        if event == "opened":
-            self._opened += 1
-            self._numbers[connection] = self._opened
-            self._say(connection, "opened")
-        elif event == "sent":
-            self._sent(connection)
-        elif event == "closed":
-            self._say(
-                connection, f"closed  {connection.close_code} {connection.close_reason or ''}"
-            )
-            del self._numbers[connection]
-
-    def _sent(self, connection: Connection) -> None:
-        message = json.loads(connection.last_sent or "{}")
-        if message.get("type") == "transcription" and message.get("is_final"):
-            text = " ".join(segment["text"] for segment in message["segments"])
-            self._say(connection, f"final   {text or '(nothing)'}")
-        elif message.get("type") == "error":
-            self._say(connection, f"error   {connection.last_sent}")
-
-    def _say(self, connection: Connection, text: str) -> None:
-        out.print(f"stream {self._numbers[connection]}  {text.rstrip()}")
