@@ -73,6 +73,19 @@ def test_loudness_is_that_of_the_loudest_32_ms() -> None:
     assert journal.loudness(0, 4000) == 0
 
 
+@pytest.mark.parametrize("at", [0, 511, 512, 20_000, 59_999])
+def test_a_loud_moment_is_found_wherever_it_is(at: int) -> None:
+    samples = np.zeros(60_000, np.int16)
+    samples[at : at + 512] = 1000
+    journal = Journal()
+    journal.push(samples.tobytes())
+    journal.forget(100)
+    for start, stop in [(0, 60_000), (at, at + 300), (0, at), (at + 512, 60_000)]:
+        loudest = journal.loudness(start, stop)
+        assert journal.is_louder(loudest, start, stop) == (min(60_000, stop) > max(100, start))
+        assert not journal.is_louder(loudest + 0.1, start, stop)
+
+
 @pytest.mark.parametrize(("start", "stop"), [(0, 0), (5, 5), (7, 3), (-10, 0), (90, 400)])
 def test_loudness_of_nothing_is_nothing(start: int, stop: int) -> None:
     journal = Journal()

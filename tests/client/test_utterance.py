@@ -28,6 +28,14 @@ def said(text: str, start: int = 100, end: int = 200, **more: Any) -> Hypothesis
 SILENCE = said("", 0, 50)
 
 
+def yes() -> bool:
+    return True
+
+
+def no() -> bool:
+    return False
+
+
 def test_words_start_an_utterance_and_its_final_ends_it() -> None:
     utterance = Utterance()
     utterance.guessed(said("turn", 100, 150))
@@ -162,37 +170,37 @@ def preflights(utterance: Utterance) -> list[tuple[int, str]]:
 
 def test_an_interim_that_came_twice_with_silence_behind_it_is_worth_an_answer_once() -> None:
     utterance = Utterance(preflight=True)
-    utterance.guessed(said("yes"), has_paused=True)
-    utterance.guessed(said("yes"), has_paused=False)
+    utterance.guessed(said("yes"), has_paused=yes)
+    utterance.guessed(said("yes"), has_paused=no)
     assert preflights(utterance) == []
-    utterance.guessed(said("yes"), has_paused=True)
+    utterance.guessed(said("yes"), has_paused=yes)
     assert preflights(utterance) == [(1, "yes")]
-    utterance.guessed(said("yes"), has_paused=True)
+    utterance.guessed(said("yes"), has_paused=yes)
     assert preflights(utterance) == []
 
 
 def test_an_interim_that_changed_is_not() -> None:
     utterance = Utterance(preflight=True)
-    utterance.guessed(said("yes"), has_paused=True)
-    utterance.guessed(said("yes sir"), has_paused=True)
+    utterance.guessed(said("yes"), has_paused=yes)
+    utterance.guessed(said("yes sir"), has_paused=yes)
     assert preflights(utterance) == []
-    utterance.guessed(said("yes sir"), has_paused=True)
+    utterance.guessed(said("yes sir"), has_paused=yes)
     assert preflights(utterance) == [(1, "yes sir")]
 
 
 def test_the_same_words_in_the_next_utterance_are_again() -> None:
     utterance = Utterance(preflight=True)
     for _ in range(2):
-        utterance.guessed(said("yes"), has_paused=True)
-        utterance.guessed(said("yes"), has_paused=True)
+        utterance.guessed(said("yes"), has_paused=yes)
+        utterance.guessed(said("yes"), has_paused=yes)
         utterance.finalized(said("yes"), goes_on=False)
     assert preflights(utterance) == [(1, "yes"), (2, "yes")]
 
 
 def test_nobody_is_told_who_did_not_ask() -> None:
     utterance = Utterance()
-    utterance.guessed(said("yes"), has_paused=True)
-    utterance.guessed(said("yes"), has_paused=True)
+    utterance.guessed(said("yes"), has_paused=yes)
+    utterance.guessed(said("yes"), has_paused=yes)
     assert preflights(utterance) == []
 
 

@@ -54,7 +54,8 @@ class Intake:
             self._resampler = soxr.ResampleStream(
                 self._rate_hz, SAMPLE_RATE_HZ, 1, dtype="int16", quality=_QUALITY
             )
-        resampled: NDArray[np.int16] = self._resampler.resample_chunk(pcm)
+        # As one column: soxr would make it one, and squeeze the result.
+        resampled: NDArray[np.int16] = self._resampler.resample_chunk(pcm[:, np.newaxis])
         return resampled.data
 
     def _changed_rate(self, frame: rtc.AudioFrame) -> memoryview:

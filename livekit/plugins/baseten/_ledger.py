@@ -80,7 +80,7 @@ class Ledger:
 
     def is_silent(self, start: int, stop: int) -> bool:
         """Nothing that could be speech between two positions that are kept."""
-        return self.journal.loudness(start, stop) < _SILENCE_RMS
+        return not self.journal.is_louder(_SILENCE_RMS, start, stop)
 
     def loud_s(self, start: int, stop: int) -> float:
         """Seconds, in steps of 32 ms, as loud as speech is when somebody means to be heard."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
+from ._eager import started
 from ._errors import LocalProtocolError, SessionLost
 from ._session import ENDED, Session
 from ._transport import Connection
@@ -27,13 +28,36 @@ class Driver(Protocol):
     def deadline(self) -> float | None: ...
 
     @property
+    def has_outgoing(self) -> bool:
+        """`outgoing` would not come back empty."""
+        ...
+
+    @property
     def has_events(self) -> bool:
         """Something happened that whoever is told of changes has to hear."""
         ...
 
 
+class _Released:
+    """What a link serves that serves nobody any more."""
+
+    has_outgoing = has_events = False
+
+    def outgoing(self, now: float, limit: int) -> list[str | bytes]:
+        return []
+
+    def expired(self, now: float) -> None:
+        pass
+
+    def deadline(self) -> float | None:
+        return None
+
+
 class Link:
     """Runs a `Session` over a `Connection`. Whose stream it is, it learns with `carry`.
+
+    Frames are written where they are asked for, without a task or a turn of the event loop in
+    between. Only a socket that takes no more makes a task of the rest.
 
     Args:
         session: Opened by this.
@@ -43,29 +67,36 @@ class Link:
     def __init__(self, session: Session, connection: Connection) -> None:
         self.session = session
         self._connection = connection
-        self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._driver: Driver = session
         self._changed: Callable[[], None] = _nobody
         self._loop = asyncio.get_running_loop()
         self._heard = asyncio.Event()
         self._ended = asyncio.Event()
+        self._is_writing = False
+        self._writing: asyncio.Task[None] | None = None  # where the socket was full
         session.opened(self._loop.time())
-        self._tasks = [
-            asyncio.create_task(self._read(), name="baseten-read"),
-            asyncio.create_task(self._write(), name="baseten-write"),
-        ]
-        for task in self._tasks:
-            task.add_done_callback(self._stopped)
+        self._reading = self._task(self._read(), "baseten-read")
+        self.wake()
 
     def carry(self, driver: Driver, changed: Callable[[], None]) -> None:
         """A stream takes over: ``driver`` it asks what to do, and it tells ``changed``."""
         self._driver, self._changed = driver, changed
         self.wake()
+        self._arm()
 
     def wake(self) -> None:
-        """There may be something to send, or a new deadline."""
-        self._wake.set()
+        """There may be something to send."""
+        if self._is_writing or not self._driver.has_outgoing:
+            return
+        self._is_writing = True
+        try:
+            rest = started(self._write())
+        except Exception as e:  # noqa: BLE001  # whoever pushed audio has no part in it
+            self._broken(e)
+            return
+        if rest is not None:
+            self._writing = self._task(_awaited(rest), "baseten-write")
 
     async def ended(self) -> None:
         """Wait until the session is over, one way or the other."""
@@ -86,7 +117,7 @@ class Link:
 
     def release(self) -> None:
         """Stop here and now: nothing is read or sent any more, and nobody is told anything."""
-        self._changed = _nobody
+        self._driver, self._changed = _Released(), _nobody
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
@@ -112,35 +143,44 @@ class Link:
                 session.received(text, self._loop.time())
             self._heard.set()
             self._changed()
-            self._wake.set()
+            self.wake()
+            self._arm()
         self._ended.set()
 
     async def _write(self) -> None:
-        session = self.session
-        while session.state not in ENDED:
-            self._wake.clear()  # before taking: what comes while a send is stuck sets it again
-            frames = self._driver.outgoing(self._loop.time(), _BURST_FRAMES)
-            try:
-                for frame in frames:
-                    await self._connection.send(frame)
-            except SessionLost:
-                return  # the server may have said why: the reader will find out
-            if self._driver.has_events:
-                self._changed()
-            self._arm()
-            if len(frames) >= _BURST_FRAMES:
-                await asyncio.sleep(0)
-            else:
-                await self._wake.wait()
-        self._ended.set()
+        """Send what there is to send."""
+        try:
+            while self._driver.has_outgoing:
+                frames = self._driver.outgoing(self._loop.time(), _BURST_FRAMES)
+                await self._connection.send(frames)
+                if self._driver.has_events:
+                    self._changed()
+                if len(frames) >= _BURST_FRAMES:
+                    await asyncio.sleep(0)
+        except SessionLost:
+            return  # the server may have said why: the reader will find out
+        self._is_writing = False
+        self._arm()
+
+    @property
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [self._reading] if self._writing is None else [self._reading, self._writing]
+
+    def _task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine, name=name)
+        task.add_done_callback(self._stopped)
+        return task
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
         """A defect here must not leave a stream waiting for ever."""
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("unexpected error in a Baseten connection", exc_info=error)
-            self.session.failed(LocalProtocolError(f"{type(error).__name__}: {error}"))
-            self._heard.set()
-            self._ended.set()
+        logger.error("unexpected error in a Baseten connection", exc_info=error)
+        self.session.failed(LocalProtocolError(f"{type(error).__name__}: {error}"))
+        self._heard.set()
+        self._ended.set()
 
     def _arm(self) -> None:
         """Have the next deadline kept. One timer serves many: it only ever fires early."""
@@ -166,11 +206,15 @@ class Link:
         self._timer = None
         self._driver.expired(self._loop.time())
         self._changed()
-        self._wake.set()
+        self.wake()
         self._arm()
         if self.session.state in ENDED:
             self._heard.set()
             self._ended.set()
+
+
+async def _awaited(rest: Awaitable[None]) -> None:
+    await rest
 
 
 def _nobody() -> None:

@@ -267,7 +267,7 @@ class Recognition:
         if not transcript.is_final:
             hypothesis = self._reader.partial(transcript)
             if hypothesis.text:
-                self._utterance.guessed(hypothesis, has_paused=self._has_paused(hypothesis))
+                self._utterance.guessed(hypothesis, has_paused=lambda: self._has_paused(hypothesis))
         elif not self._is_missing_before(transcript):
             self._finalized(session, transcript, now)
         self._events += self._utterance.events()

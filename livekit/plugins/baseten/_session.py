@@ -64,7 +64,7 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.DRAINING, Input.LAST): State.CLOSED,
     (State.DRAINING, Input.FAILURE): State.FAILED,
 }
-ENDED = frozenset({State.CLOSED, State.FAILED})
+ENDED = (State.CLOSED, State.FAILED)  # no set: it would hash the state, for each push of audio
 
 # Close codes with which a server that never got past the metadata turns it down: 1011 from the
 # runtime (docs/protocol.md, invalid metadata).
@@ -249,10 +249,13 @@ class Session:
     @property
     def has_outgoing(self) -> bool:
         """`outgoing` would not come back empty."""
-        if self._controls or self._flushes or self._finish_at is not None:
+        if self._controls:
             return True
-        journal = self._journal
-        return journal is not None and journal.stop - self.cursor >= self.dialect.chunk_samples
+        if self._journal is None or self.state in ENDED:
+            return False
+        if self._flushes or (self._finish_at is not None and self._end_sent_s is None):
+            return True
+        return self._journal.stop - self.cursor >= self.dialect.chunk_samples
 
     def received_frames(self) -> list[ServerFrame]:
         out, self._frames = self._frames, []

@@ -339,7 +339,7 @@ class SpeechStream(stt.RecognizeStream):
 
     def _moved(self) -> None:
         """Something was pushed or asked for."""
-        if self._link is not None and self._recognition.has_outgoing:
+        if self._link is not None:
             self._link.wake()
         if self._recognition.has_events:
             self._emit()

@@ -56,12 +56,23 @@ class Journal:
         pcm = np.frombuffer(self.read(start, stop), np.int16).astype(np.float32)
         width = min(WINDOW_SAMPLES, len(pcm))
         rows = pcm[: len(pcm) // width * width].reshape(-1, width)
-        rms: NDArray[np.float32] = np.sqrt((rows**2).mean(axis=1))
+        rms: NDArray[np.float32] = np.sqrt(np.einsum("ij,ij->i", rows, rows) / width)
         return rms
 
     def loudness(self, start: int, stop: int) -> float:
         """Root mean square of the loudest 32 ms between two stream samples, 0 to 32768."""
         return float(self.windows(start, stop).max(initial=0.0))
+
+    def is_louder(self, rms: float, start: int, stop: int) -> bool:
+        """Any 32 ms between two stream samples are as loud as ``rms`` or louder."""
+        start, stop = max(start, self.start), min(stop, self.stop)
+        whole = (stop - start) // WINDOW_SAMPLES * WINDOW_SAMPLES
+        stop = start + (whole or stop - start)
+        # Nearly always the first second says it.
+        step = 32 * WINDOW_SAMPLES
+        return any(
+            self.loudness(at, min(at + step, stop)) >= rms for at in range(start, stop, step)
+        )
 
     def forget(self, until: int) -> int:
         """Drop everything before stream sample ``until``; returns how many samples went."""

@@ -15,6 +15,7 @@ Every start gets its end, whatever happens: an agent that waits for one stays si
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import replace
 
 from ._events import (
@@ -62,11 +63,13 @@ class Utterance:
         """Words were shown that no final has confirmed."""
         return self._shown is not None
 
-    def guessed(self, hypothesis: Hypothesis, *, has_paused: bool = False) -> None:
+    def guessed(
+        self, hypothesis: Hypothesis, *, has_paused: Callable[[], bool] = lambda: False
+    ) -> None:
         """A partial with words in it.
 
         Args:
-            has_paused: Silence has begun after them.
+            has_paused: Whether silence has begun after them; only asked where it matters.
         """
         self._speak(hypothesis)
         self._pending = None
@@ -74,7 +77,7 @@ class Utterance:
         self._events.append(Interim(self.number, hypothesis))
         has_settled = before is not None and before.text == hypothesis.text
         is_new = hypothesis.text != self._preflighted
-        if self._preflight and has_settled and has_paused and is_new:
+        if self._preflight and has_settled and is_new and has_paused():
             self._preflighted = hypothesis.text
             self._events.append(Preflight(self.number, hypothesis))
 
