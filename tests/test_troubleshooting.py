@@ -6,15 +6,21 @@ In the document and here, "…" stands for what a message is filled with.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from livekit import rtc
+from livekit.agents import APIConnectOptions, APIError
+from livekit.plugins import baseten
 from livekit.plugins.baseten import _errors
 from livekit.plugins.baseten._errors import BasetenError
 from livekit.plugins.baseten._speech import _HANDSHAKE_HINTS, to_api_error
+from livekit.plugins.baseten.emulator import coded_speech, faults, serve
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "livekit" / "plugins" / "baseten"
@@ -73,6 +79,12 @@ ROWS = re.findall(r"^(?:\| )?(`.+?)(?: \|.*|, an `APIStatusError`.*)$", GUIDE, r
 QUOTES = [quote for row in ROWS for quote in re.findall(r"`([^`]+)`", row)]
 
 
+# As a message reads when it is filled; the rows for any value out of range match anything.
+PATTERNS = [
+    re.escape(quote).replace("…", ".+") for quote in QUOTES if not quote.startswith("…=…: must be")
+]
+
+
 def quoted(text: str) -> list[str]:
     """What the guide quotes of a message."""
     return [quote for quote in QUOTES if quote.removesuffix("…").strip() in text]
@@ -112,10 +124,7 @@ ERRORS: list[BasetenError] = [
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_what_reaches_the_user_is_in_the_guide(error: BasetenError) -> None:
     message = to_api_error(error).message
-    patterns = [
-        re.escape(quote).replace("…", ".+") for quote in QUOTES if quote != "…=…: must be …"
-    ]
-    assert any(re.search(pattern, message) for pattern in patterns), message
+    assert any(re.search(pattern, message) for pattern in PATTERNS), message
 
 
 def test_the_guide_says_rightly_which_refusals_are_retried() -> None:
@@ -123,3 +132,51 @@ def test_the_guide_says_rightly_which_refusals_are_retried() -> None:
     for status in _HANDSHAKE_HINTS:
         error = to_api_error(_errors.HandshakeRefused(status, ""))
         assert error.retryable is (status in (408, 429) or status >= 500)
+
+
+# What a user sees, caused at the local Baseten.
+
+SPEECH = coded_speech(4, trailing_samples=8_000)
+V2 = faults.Garbage('{"type": "session.created"}')
+CAUSES: dict[str, tuple[str, dict[str, Any], tuple[faults.Entry, ...]]] = {
+    "wrong key": ("the API key is missing or invalid", {}, (faults.Refuse(401),)),
+    "wrong path": ("no such model, deployment or environment", {}, (faults.Refuse(404),)),
+    "not streaming": ("the URL answers plain HTTP", {}, (faults.Refuse(200),)),
+    "asleep": ("no answer to the WebSocket handshake", {}, (faults.Park(),) * 2),
+    "old runtime": (
+        "closed the connection before taking any audio",
+        {},
+        (faults.RejectMetadata(),) * 2,
+    ),
+    "Qwen3-ASR": ("does not speak Whisper's protocol", {"model": "qwen3-asr"}, ()),
+    "version 2": ("speaks the unified speech-to-text protocol v2", {}, (V2,)),
+    "no WebSockets": ("the deployment takes no WebSockets", {}, (faults.Close(1003),)),
+    "gives up": ("STREAM_ERROR: something broke", {}, (faults.Error(then_close=1000),) * 2),
+    "cut": ("connection lost (close code 1006)", {}, (faults.Reset(8_000),)),
+    "fails once": ("reports a problem and goes on", {}, (faults.FailTranscription(),)),
+    "nonsense": ("skipping messages that cannot be read: not JSON", {}, (faults.Garbage(),)),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+async def test_what_a_user_sees_is_in_the_guide(
+    cause: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected, options, plan = CAUSES[cause]
+    seen: list[str] = []
+    async with (
+        serve(*plan, **options) as server,
+        baseten.STT(model_endpoint=server.url, api_key="any") as speech_to_text,
+    ):
+        speech_to_text.on("error", lambda event: seen.append(event.error.message))
+        patience = APIConnectOptions(max_retry=1, retry_interval=0.05, timeout=0.3)
+        async with speech_to_text.stream(conn_options=patience) as stream:
+            stream.push_frame(rtc.AudioFrame(SPEECH.pcm, 16_000, 1, len(SPEECH.pcm) // 2))
+            stream.end_input()
+            with contextlib.suppress(APIError):
+                async for _ in stream:
+                    pass
+    seen += [r.getMessage() for r in caplog.records if r.name == "livekit.plugins.baseten"]
+    (message, *_) = [message for message in seen if expected in message] or [""]
+    assert message, seen
+    assert any(re.search(pattern, message) for pattern in PATTERNS), message
