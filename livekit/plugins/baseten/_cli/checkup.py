@@ -17,9 +17,11 @@ from .._options import Options
 from .._speech import to_api_error
 from ..stt import STT
 from . import diagnosis, network, sentence
-from .hearing import ANSWER_WITHIN_S, Hearing, listen
+from .hearing import Hearing, listen
 from .refused_fields import refused_fields
 from .steps import Steps
+
+_ANSWER_WITHIN_S = 10.0  # from the last word; who is slower is of no use in a conversation
 
 # Of the sentence, to be taken for it. A small model mishears a word or two of the eight.
 _ALIKE = 0.5
@@ -37,6 +39,7 @@ class Checkup:
         options: What the deployment is to recognize with.
         steps: Told of each step.
         wait_s: How long a model may take to answer the handshake.
+        answer_within_s: How long after the last word a final may come.
 
     Attributes:
         measured: What was measured so far.
@@ -51,6 +54,7 @@ class Checkup:
         steps: Steps,
         *,
         wait_s: float,
+        answer_within_s: float = _ANSWER_WITHIN_S,
     ) -> None:
         self.measured = diagnosis.Measured()
         self.hearing = Hearing()
@@ -59,6 +63,7 @@ class Checkup:
         self._options = options
         self._steps = steps
         self._wait_s = wait_s
+        self._answer_within_s = answer_within_s
 
     async def run(self) -> None:
         """
@@ -210,6 +215,7 @@ class Checkup:
                 self._stt,
                 stream,
                 self.hearing,
+                answer_within_s=self._answer_within_s,
                 shown=lambda text: self._steps.doing(f"hears: {text}"),
             )
         except APIError as e:
@@ -233,16 +239,16 @@ class Checkup:
             raise Wrong(f"Not right for a voice agent: {'; '.join(unsuitable)}.")
 
     def _not_heard(self) -> str:
-        hearing = self.hearing
+        hearing, in_time = self.hearing, f"within {self._answer_within_s:g} s"
         if not hearing.text and hearing.interims:
             return (
-                f"the model sent interims, and no final within {ANSWER_WITHIN_S:g} s of the last "
-                "word: look at the deployment's logs on Baseten, and whether it has too many calls."
+                f"the model sent interims, and no final {in_time} of the last word: look at the "
+                "deployment's logs on Baseten, and whether it has too many calls."
             )
         if not hearing.text:
             return (
-                "the deployment took the audio, and no transcript came within "
-                f"{ANSWER_WITHIN_S:g} s of the last word: look at its logs on Baseten."
+                f"the deployment took the audio, and no transcript came {in_time} of the last "
+                "word: look at its logs on Baseten."
             )
         if sentence.likeness(hearing.text) < _ALIKE:
             return (
@@ -251,8 +257,8 @@ class Checkup:
             )
         if hearing.flush_s is None:
             return (
-                f"flush() got no final within {ANSWER_WITHIN_S:g} s: look at the deployment's logs "
-                "on Baseten, and whether it has too many calls."
+                f"flush() got no final {in_time}: look at the deployment's logs on Baseten, and "
+                "whether it has too many calls."
             )
         return ""
 

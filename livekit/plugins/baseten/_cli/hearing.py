@@ -15,7 +15,6 @@ from . import sentence
 
 _BLOCK_S = 0.02
 _BLOCK_SAMPLES = round(_BLOCK_S * sentence.RATE_HZ)
-ANSWER_WITHIN_S = 10.0  # from the last word; who is slower is of no use in a conversation
 
 
 @dataclass
@@ -42,12 +41,18 @@ class Hearing:
 
 
 async def listen(
-    speech_to_text: STT, stream: SpeechStream, hearing: Hearing, *, shown: Callable[[str], None]
+    speech_to_text: STT,
+    stream: SpeechStream,
+    hearing: Hearing,
+    *,
+    answer_within_s: float,
+    shown: Callable[[str], None],
 ) -> None:
     """Speak to ``stream`` and measure.
 
     Args:
         hearing: Filled in.
+        answer_within_s: How long after the last word a final may come.
         shown: Told of each interim.
 
     Raises:
@@ -64,9 +69,9 @@ async def listen(
     speaker = _Speaker(stream)
     speaking = asyncio.create_task(speaker.run(), name="baseten-check-speaker")
     try:
-        await _unassisted(stream, speaker, hearing, shown)
+        await _unassisted(stream, speaker, hearing, answer_within_s, shown)
         if hearing.text is not None:
-            await _flushed(stream, speaker, hearing, shown)
+            await _flushed(stream, speaker, hearing, answer_within_s, shown)
     finally:
         speech_to_text.off("error", reported)
         speaking.cancel()
@@ -105,7 +110,11 @@ class _Speaker:
 
 
 async def _unassisted(
-    stream: SpeechStream, speaker: _Speaker, hearing: Hearing, shown: Callable[[str], None]
+    stream: SpeechStream,
+    speaker: _Speaker,
+    hearing: Hearing,
+    answer_within_s: float,
+    shown: Callable[[str], None],
 ) -> None:
     """The first time: the server finds the end itself."""
     begins_s, ends_s = speaker.say()
@@ -116,19 +125,23 @@ async def _unassisted(
             hearing.first_interim_s = now_s - begins_s
         shown(text)
 
-    final = await _final(stream, ends_s, ends_s + ANSWER_WITHIN_S, interim)
+    final = await _final(stream, ends_s, ends_s + answer_within_s, interim)
     if final is not None:
         hearing.text, at_s = final
         hearing.final_s = at_s - ends_s
 
 
 async def _flushed(
-    stream: SpeechStream, speaker: _Speaker, hearing: Hearing, shown: Callable[[str], None]
+    stream: SpeechStream,
+    speaker: _Speaker,
+    hearing: Hearing,
+    answer_within_s: float,
+    shown: Callable[[str], None],
 ) -> None:
     """The second time: it is told, as LiveKit tells it when it knows that the turn is over."""
     loop = asyncio.get_running_loop()
     _, ends_s = speaker.say()
-    asking = asyncio.create_task(_final(stream, ends_s, ends_s + ANSWER_WITHIN_S, _shown(shown)))
+    asking = asyncio.create_task(_final(stream, ends_s, ends_s + answer_within_s, _shown(shown)))
     try:
         await asyncio.sleep(ends_s + _BLOCK_S - loop.time())
         speaker.stop()

@@ -65,7 +65,10 @@ async def refused_fields(
 def _leaves(metadata: Mapping[str, Any]) -> list[Path]:
     out: list[Path] = []
     for block, fields in metadata.items():
-        out += [(block, name) for name in fields] if isinstance(fields, dict) else [(block,)]
+        if isinstance(fields, dict) and fields:
+            out += [(block, name) for name in fields]
+        else:
+            out.append((block,))
     return out
 
 
