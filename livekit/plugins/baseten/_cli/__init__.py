@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from .serve import serve
+from .check import check
+from .serve import ServeCommand, serve
+from .transcribe import transcribe
 
 app = typer.Typer(
     add_completion=False,
@@ -12,9 +14,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Speech-to-text on Baseten, from the command line.",
 )
-app.command()(serve)
-
-
-@app.callback()
-def _main() -> None:
-    """Keeps `serve` a command of its own while it is the only one."""
+app.command()(check)
+app.command(cls=ServeCommand)(serve)
+app.command()(transcribe)
