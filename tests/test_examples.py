@@ -273,3 +273,9 @@ def test_each_example_is_in_the_table() -> None:
 def test_the_examples_use_public_names_only() -> None:
     for script in EXAMPLES.glob("*.py"):
         assert not re.search(r"baseten(\.\w+)*\._|from \._", script.read_text()), script.name
+
+
+async def test_the_test_suite_of_an_agent_passes() -> None:
+    ran = await run("-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "testing")
+    assert ran.status == 0, ran.out
+    assert re.search(r"^9 passed", ran.out, re.M)

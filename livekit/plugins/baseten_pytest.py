@@ -83,6 +83,7 @@ def pytest_runtest_makereport(
     report = yield
     if report.when == "call" and report.failed:
         for server in item.stash.get(_SERVERS, []):
-            if server.url not in report.longreprtext:  # where an assertion has said it already
-                report.sections.append(("baseten_server", server.report()))
+            said = server.report()
+            if said.splitlines()[0] not in report.longreprtext:  # as where `until` has said it
+                report.sections.append(("baseten_server", said))
     return report

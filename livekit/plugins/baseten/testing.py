@@ -85,9 +85,10 @@ class Caller(AudioInput):
         loop, step = asyncio.get_running_loop(), 2 * round(FRAME_S * SAMPLE_RATE_HZ)
         started_s = loop.time()
         for at in range(0, len(pcm), step):
-            if self.pace:
-                await asyncio.sleep(started_s + (at / 2 / SAMPLE_RATE_HZ) / self.pace - loop.time())
             block = pcm[at : at + step]
+            if self.pace:  # a frame is there when it has been spoken
+                spoken_s = (at + len(block)) / 2 / SAMPLE_RATE_HZ
+                await asyncio.sleep(started_s + spoken_s / self.pace - loop.time())
             self._frames.put_nowait(rtc.AudioFrame(block, SAMPLE_RATE_HZ, 1, len(block) // 2))
         await self._frames.join()
 

@@ -24,6 +24,7 @@ from . import _rewriting as rewriting
 from . import faults
 from ._core import Closing, Core, Message
 from ._hearing import Conduct, Hearing, now_s
+from .faults import Fault
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, for no time: closing sends RST in place of FIN
 
@@ -46,7 +47,7 @@ class Connection:
         self,
         websocket: ServerConnection,
         core: Core,
-        plan: Sequence[faults.Fault],
+        plan: Sequence[Fault],
         conduct: Conduct,
         headers: dict[str, str],
     ) -> None:
@@ -119,7 +120,7 @@ class Connection:
         """Read on and answer pings, but send no message of any kind any more."""
         self._is_muted = True
 
-    def inflict(self, fault: faults.Fault) -> None:
+    def inflict(self, fault: Fault) -> None:
         """Let a fault strike this connection too, its samples counted from here.
 
         Raises:
@@ -137,12 +138,12 @@ class Connection:
         self._plan.append(fault)
 
     @property
-    def plan(self) -> list[faults.Fault]:
+    def plan(self) -> list[Fault]:
         """Everything that goes wrong with it, or did."""
         return list(self._plan)
 
     @property
-    def pending(self) -> list[faults.Fault]:
+    def pending(self) -> list[Fault]:
         """The faults that wait for their count of samples."""
         return list(self._strikes)
 
@@ -251,7 +252,7 @@ class Connection:
 
     # Faults.
 
-    def _has(self, kind: type[faults.Fault]) -> bool:
+    def _has(self, kind: type[Fault]) -> bool:
         return any(isinstance(fault, kind) for fault in self._plan)
 
     def _strike(self) -> None:

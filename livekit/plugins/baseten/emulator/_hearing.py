@@ -108,7 +108,9 @@ class Hearing:
 
     def _latency_s(self, job: Job) -> float:
         slow = [fault.seconds for fault in self._plan if isinstance(fault, faults.SlowRecognition)]
-        own_s = self._ear.latency_s(job.pcm, is_final=job.is_final) if self._ear else 0.0
+        own_s = 0.0
+        if self._ear is not None and job.pcm:
+            own_s = self._ear.latency_s(job.pcm, is_final=job.is_final)
         return self._conduct.latency_s + sum(slow) + own_s
 
     def _fail_as_planned(self, job: Job) -> None:

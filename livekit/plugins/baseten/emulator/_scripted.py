@@ -206,11 +206,13 @@ class ScriptedServer:
 
     def assert_heard(self, *texts: str) -> None:
         """Just these utterances were heard to their ends, in this order. Noises have no text."""
+        __tracebackhide__ = True
         heard = [turn.text for turn in self.turns if turn.is_answered]
         assert heard == list(texts), f"heard {heard}, expected {list(texts)}\n{self.report()}"
 
     def assert_script_is_over(self) -> None:
         """Every scripted turn was heard to its end, and nothing else was."""
+        __tracebackhide__ = True
         missing = [turn.text for turn in [*self.turns, *self._unheard] if not turn.is_answered]
         assert not missing, f"not heard to the end: {missing}\n{self.report()}"
         unscripted = sum(not turn.is_scripted for turn in self.turns)
@@ -218,17 +220,20 @@ class ScriptedServer:
 
     def assert_asked(self, **settings: object) -> None:
         """The last connection was asked for this: names and values as they are on the wire."""
+        __tracebackhide__ = True
         assert self.connections, f"no connection was made\n{self.report()}"
         asked = {name: self.connections[-1].asked(name) for name in settings}
         assert asked == settings, f"asked for {asked}, expected {settings}\n{self.report()}"
 
     def assert_connections(self, count: int) -> None:
         """So many connections were accepted, ended ones included."""
+        __tracebackhide__ = True
         made = len(self.connections)
         assert made == count, f"{made} connections, expected {count}\n{self.report()}"
 
     def assert_struck(self) -> None:
         """Every fault has struck, so that the test is about what it says it is about."""
+        __tracebackhide__ = True
         assert not self.pending, f"not struck: {self.pending}\n{self.report()}"
 
     def report(self) -> str:
@@ -242,6 +247,9 @@ class ScriptedServer:
         lines += [f"not heard: {turn.text!r}" for turn in self._unheard]
         lines += [f"not struck: {fault}" for fault in self.pending]
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<ScriptedServer {self.model} {self.url}>"
 
     @property
     def _unheard(self) -> list[Turn]:
@@ -271,6 +279,8 @@ class ScriptedServer:
             self._served.set_exception(e)
         finally:
             loop.close()
+            if not self._served.done():
+                self._served.set_exception(RuntimeError("the server did not start"))
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         over = asyncio.Event()
