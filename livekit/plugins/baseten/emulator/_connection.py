@@ -24,7 +24,7 @@ from . import _rewriting as rewriting
 from . import faults
 from ._core import Closing, Core, Message
 from ._hearing import Conduct, Hearing, now_s
-from .faults import Fault
+from .faults import AtTheStart, Fault, Strike
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, for no time: closing sends RST in place of FIN
 
@@ -62,7 +62,7 @@ class Connection:
         self._websocket = websocket
         self._core = core
         self._plan = list(plan)
-        self._strikes = [fault for fault in plan if isinstance(fault, _STRIKES)]
+        self._strikes = [fault for fault in plan if isinstance(fault, Strike)]
         self._rewriters = [f.rewriter() for f in plan if isinstance(f, rewriting.Rewriting)]
         self._conduct = conduct
         self._outbox: deque[tuple[float, str | bytes]] = deque()
@@ -126,9 +126,9 @@ class Connection:
         Raises:
             ValueError: It is one that strikes before there is audio.
         """
-        if isinstance(fault, _AT_THE_START):
+        if isinstance(fault, AtTheStart):
             raise ValueError(f"{fault} strikes at the start of a connection, and this one is open")
-        if isinstance(fault, _STRIKES):
+        if isinstance(fault, Strike):
             at = self._core.received_samples + fault.after_samples
             self._strikes.append(replace(fault, after_samples=at))
             if self._core.is_introduced:
@@ -261,7 +261,7 @@ class Connection:
                 self._strikes.remove(fault)
                 self._struck(fault)
 
-    def _struck(self, fault: _Strike) -> None:
+    def _struck(self, fault: Strike) -> None:
         if isinstance(fault, faults.Reset):
             self.reset()
         elif isinstance(fault, faults.Stall):
@@ -284,17 +284,6 @@ class Connection:
             if fault.then_close is not None:
                 self._closing = Closing(fault.then_close)
         self._to_write.set()
-
-
-_STRIKES = (faults.After, faults.Close, faults.Error, faults.Garbage)
-_AT_THE_START = (
-    faults.Refuse,
-    faults.Park,
-    faults.CloseBeforeMetadata,
-    faults.RejectMetadata,
-    faults.NeverFinish,
-)
-_Strike = faults.After | faults.Close | faults.Error | faults.Garbage
 
 
 def _is_end_of_audio(frame: str | bytes) -> bool:

@@ -240,5 +240,11 @@ class Rewrite(Fault, Rewriting):
         return self.function
 
 
+Strike = After | Close | Error | Garbage
+"""What waits for a count of samples."""
+
+AtTheStart = Refuse | Park | CloseBeforeMetadata | RejectMetadata | NeverFinish
+"""What a connection has from its start or not at all."""
+
 Entry = Fault | tuple[Fault, ...] | None
 """What one handshake gets."""
