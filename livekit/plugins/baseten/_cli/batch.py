@@ -11,7 +11,7 @@ from .. import STT
 from .display import Display, about
 from .formats import Format, Writer, writer
 from .media import MediaError, check_is_there
-from .outputs import InOrder, Unwritable, check_free, put
+from .outputs import InOrder, Unwritable, prepare, put
 from .recording import Ears, Unheard, hear
 from .transcript import Segment, Transcript
 
@@ -147,7 +147,7 @@ class Batch:
         source, destination = self._sources[index], self._destinations[index]
         check_is_there(source)
         if destination is not None:
-            check_free(destination, source, force=self._style.force)
+            prepare(destination, source, force=self._style.force)
         page = Page(
             self._style,
             destination,

@@ -68,12 +68,14 @@ class Media:
     Attributes:
         duration_s: What the file says of its length, in seconds; None where it says nothing.
         start_s: Where its sound begins, in seconds from the start of a video's first picture.
+        is_empty: It has a place for sound, and nothing in it.
         damaged: Packets that could not be decoded so far; their sound is missing.
     """
 
     def __init__(self, path: Path) -> None:
         self.duration_s: float | None = None
         self.start_s = 0.0
+        self.is_empty = False
         self.damaged = 0
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
@@ -126,6 +128,7 @@ class Media:
         if first is None:
             if self.damaged:
                 raise MediaError("its sound cannot be decoded; the file is damaged")
+            self.is_empty = True
             return
         if first.time is not None:
             self.start_s = max(0.0, first.time - (self._container.start_time or 0) / 1_000_000)

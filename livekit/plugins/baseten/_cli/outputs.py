@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -93,18 +94,27 @@ def format_of(output: Path | None) -> Format:
     return next((format for format in Format if format.suffix == suffix), Format.text)
 
 
-def check_free(destination: Path, source: Path | None, *, force: bool) -> None:
-    """See to it that nothing is lost by writing there, before anything is spent on the transcript.
+def prepare(destination: Path, source: Path | None, *, force: bool) -> None:
+    """See to it that a transcript can be written there, before anything is spent on it.
+
+    Args:
+        source: The recording, if it is a file.
+        force: Overwrite what is there.
 
     Raises:
-        Unwritable: There is a file already, or it is the recording itself.
+        Unwritable: Something would be lost by it, or there can be no such file.
     """
-    if not destination.exists():
-        return
-    if source is not None and source.exists() and destination.samefile(source):
-        raise Unwritable("the transcript would overwrite the recording: name another --output")
-    if not force:
-        raise Unwritable(f"{destination} is there already: --force overwrites it")
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise Unwritable(f"cannot make the folder {destination.parent}: {_why(e)}") from None
+    if destination.exists():
+        if source is not None and destination.samefile(source):
+            raise Unwritable("the transcript would overwrite the recording: name another --output")
+        if not force:
+            raise Unwritable(f"{destination} is there already: --force overwrites it")
+    if not os.access(destination.parent, os.W_OK):
+        raise Unwritable(f"cannot write into {destination.parent}: permission denied")
 
 
 def put(destination: Path, text: str) -> None:
@@ -115,12 +125,16 @@ def put(destination: Path, text: str) -> None:
     """
     beside = destination.with_name(f".{destination.name}.part")
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(text, encoding="utf-8", newline="\n")
         os.replace(beside, destination)
     except OSError as e:
-        beside.unlink(missing_ok=True)
-        raise Unwritable(f"cannot write {destination}: {(e.strerror or str(e)).lower()}") from None
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise Unwritable(f"cannot write {destination}: {_why(e)}") from None
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _is_folder(output: Path) -> bool:

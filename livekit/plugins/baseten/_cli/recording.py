@@ -71,29 +71,40 @@ async def hear(path: Path, speech_to_text: STT, ears: Ears, *, at_pace_of_speech
         MediaError: It cannot be read.
         Unheard: The deployment did not hear it, or not all of it.
     """
-    try:
-        async with Media(path) as media, speech_to_text.stream() as stream:
-            stream.start_time_offset = media.start_s
-            ears.opened(media.duration_s)
-            with_interims = speech_to_text.capabilities.interim_results
-            lead = Lead(
-                _AHEAD_WITH_INTERIMS_S if with_interims else _AHEAD_S,
-                asyncio.get_running_loop().time(),
-            )
-            transcript = Transcript(str(path))
-            feeding = asyncio.create_task(_feed(media, stream, lead, at_pace_of_speech))
+    async with Media(path) as media:
+        transcript = Transcript(str(path))
+        ears.opened(media.duration_s)
+        if not media.is_empty:
             try:
-                await _listen(stream, transcript, ears, lead, media.start_s)
-                await feeding
-            finally:
-                feeding.cancel()
-                await asyncio.wait({feeding})
-            transcript.duration_s = lead.pushed_s
-            if stream.lost_audio_s:
-                raise Unheard(f"{stream.lost_audio_s:.1f} s of it were not heard")
-            return Heard(transcript, media.damaged)
-    except APIError as e:
-        raise Unheard(reason(e)) from None
+                await _heard(media, speech_to_text, transcript, ears, at_pace_of_speech)
+            except APIError as e:
+                raise Unheard(reason(e)) from None
+        return Heard(transcript, media.damaged)
+
+
+async def _heard(
+    media: Media,
+    speech_to_text: STT,
+    transcript: Transcript,
+    ears: Ears,
+    at_pace_of_speech: bool,
+) -> None:
+    with_interims = speech_to_text.capabilities.interim_results
+    lead = Lead(
+        _AHEAD_WITH_INTERIMS_S if with_interims else _AHEAD_S, asyncio.get_running_loop().time()
+    )
+    async with speech_to_text.stream() as stream:
+        stream.start_time_offset = media.start_s
+        feeding = asyncio.create_task(_feed(media, stream, lead, at_pace_of_speech))
+        try:
+            await _listen(stream, transcript, ears, lead, media.start_s)
+            await feeding
+        finally:
+            feeding.cancel()
+            await asyncio.wait({feeding})
+        transcript.duration_s = lead.pushed_s
+        if stream.lost_audio_s:
+            raise Unheard(f"{stream.lost_audio_s:.1f} s of it were not heard")
 
 
 async def _feed(media: Media, stream: SpeechStream, lead: Lead, at_pace_of_speech: bool) -> None:

@@ -16,14 +16,14 @@ from . import deployment, microphone
 from .batch import Batch, Page, Style
 from .display import Display, display, show_log, stop_writing
 from .formats import Format
-from .outputs import Unwritable, check_free, destinations, format_of
+from .outputs import Unwritable, destinations, format_of, prepare
 from .recording import PATIENT_S, Ears, Unheard
 
 BROKEN_PIPE = 128 + 13  # as of a process that SIGPIPE ended
 INTERRUPTED = 128 + 2  # and of one that Ctrl-C did
 
 # Between interims of a recording that is sent faster than speech, in seconds of it.
-_SPARSE_S = 2.0
+_SPARSE_S = 1.0
 
 
 def transcribe(
@@ -189,7 +189,7 @@ async def _transcribe_microphone(
     ears = Ears(opened, page.said, shown.interim, lambda done_s: None)
     try:
         if target is not None:
-            check_free(target, None, force=style.force)
+            prepare(target, None, force=style.force)
         async with speech_to_text:
             page.ended(await microphone.hear_microphone(speech_to_text, device, ears, stopped))
     except (Unheard, Unwritable) as e:
