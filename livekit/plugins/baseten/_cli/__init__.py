@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from .check import check
+from .report import report
 from .serve import ServeCommand, serve
 from .transcribe import transcribe
 
@@ -15,5 +16,6 @@ app = typer.Typer(
     help="Speech-to-text on Baseten, from the command line.",
 )
 app.command()(check)
+app.command()(report)
 app.command(cls=ServeCommand)(serve)
 app.command()(transcribe)
