@@ -107,7 +107,7 @@ class Streams:
         stream.heard_s = connection.received_samples / _SAMPLE_RATE_HZ
         if event == "sent":
             self._sent(stream, connection.last_sent or "{}")
-        elif event == "received" and connection.metadata is not None:
+        elif event == "received" and (connection.metadata is not None or stream.heard_s):
             stream.state = "listening"
         elif event == "closed":
             self._closed(connection)
