@@ -45,9 +45,13 @@ async def transcribe(device: int | str | None) -> None:
 
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, stop)
-        with sounddevice.RawInputStream(
-            RATE_HZ, RATE_HZ // 50, device, channels=1, dtype="int16", callback=heard
-        ):
+        try:
+            microphone = sounddevice.RawInputStream(
+                RATE_HZ, RATE_HZ // 50, device, channels=1, dtype="int16", callback=heard
+            )
+        except sounddevice.PortAudioError as e:
+            raise OSError(f"{e}. `python -m sounddevice` lists what there is") from None
+        with microphone:
             print("Listening. Ctrl-C ends.", flush=True)
             async for event in stream:
                 if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import sys
 import wave
 from collections.abc import AsyncIterator, Iterator
@@ -279,3 +280,36 @@ async def test_the_test_suite_of_an_agent_passes() -> None:
     ran = await run("-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "testing")
     assert ran.status == 0, ran.out
     assert re.search(r"^9 passed", ran.out, re.M)
+
+
+NO_MICROPHONE = """
+class PortAudioError(Exception):
+    pass
+
+def RawInputStream(*_, **__):
+    raise PortAudioError("Error querying device -1")
+"""
+
+
+async def test_no_microphone_is_said_in_a_line(baseten: Server, tmp_path: Path) -> None:
+    (tmp_path / "sounddevice.py").write_text(NO_MICROPHONE)
+    ran = await run("transcribe_microphone.py", url=baseten.url, PYTHONPATH=str(tmp_path))
+    assert (ran.status, ran.out) == (1, "")
+    advice = "`python -m sounddevice` lists what there is"
+    assert ran.err == f"error: Error querying device -1. {advice}\n"
+
+
+async def test_a_folder_is_transcribed_and_what_fails_is_named(
+    baseten: Server, tmp_path: Path
+) -> None:
+    resampled(tmp_path / "one.wav", 44_100, 2)
+    shutil.copy(RECORDING, tmp_path / "two.wav")
+    (tmp_path / "three.mp3").write_text("no sound")
+    ran = await run("transcribe_folder.py", tmp_path, url=baseten.url)
+    assert ran.status == 1
+    (line,) = ran.err.splitlines()
+    assert line.startswith(f"{tmp_path}/three.mp3: ")
+    for name in ("one.txt", "two.txt"):
+        text = (tmp_path / name).read_text()
+        assert Ran(0, text, "").share_of_words >= 0.5, text
+    assert not (tmp_path / "three.txt").exists()
