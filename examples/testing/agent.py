@@ -74,6 +74,7 @@ def take_calls(ears: stt.STT, mind: llm.LLM, restaurant: Restaurant) -> AgentSes
             "endpointing": {"min_delay": 0.1, "max_delay": 0.1},
         },
         aec_warmup_duration=None,
+        session_close_transcript_timeout=0.5,
         userdata=restaurant,
     )
 

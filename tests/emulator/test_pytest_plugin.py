@@ -8,9 +8,13 @@ from importlib.metadata import entry_points
 
 import pytest
 
+from livekit.plugins.baseten import emulator
+
+# A run in this process forgets what it has imported, and numpy cannot be imported twice.
+assert emulator.ScriptedServer
+
 pytest_plugins = "pytester"
 
-# No LiveKit Agents in most of these: a client by hand is enough, and starts in a moment.
 CLIENT = """
 import json
 import pytest
@@ -35,7 +39,8 @@ def run(pytester: pytest.Pytester, *arguments: str, **files: str) -> pytest.RunR
     pytester.makepyfile(**{name: CLIENT + text for name, text in files.items()})
     if "no:asyncio" not in arguments:
         arguments += ("-o", "asyncio_default_fixture_loop_scope=function")
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+    # In this process, because each other one would import LiveKit Agents first.
+    return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
 
 
 def test_it_is_installed_where_pytest_looks() -> None:
