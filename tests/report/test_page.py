@@ -106,7 +106,7 @@ def test_the_summary_is_what_happened(made: str) -> None:
         "Duration": "0:09.6",
         "Utterances": "3",
         "Final delay, median": "0.50 s",
-        "First interim": "0.50 s",
+        "First interim, median": "0.50 s",
         "Connections": "2",
         "Sent again": "2.00 s",
         "Lost": "0.50 s",

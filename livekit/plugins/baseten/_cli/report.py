@@ -55,7 +55,8 @@ def report(
         err.print(f"{file}: cut off before the call ended; the page has what there is")
     if recorded.pcm is None:
         err.print(f"{file}: there is no audio beside it; the page is without sound")
-    made = page(recorded)
+    with err.status("Making the page"):  # ten seconds for an hour
+        made = page(recorded)
     try:
         with open(_private(target), "w", encoding="utf-8", newline="\n") as written:
             written.write(made)

@@ -133,9 +133,9 @@ def _summary(call: Call, axis: Axis) -> list[dict[str, str]]:
         (
             "Final delay, median",
             _seconds(median(call.delays_s)),
-            f"p99 {_seconds(slowest)} after the last word",
+            f"p99 {_seconds(slowest)}",
         ),
-        ("First interim", _seconds(first), "median, after the first word"),
+        ("First interim, median", _seconds(first), "after the first word"),
         ("Connections", str(len(call.connections)), f"{lost} lost" if lost else "none lost"),
         ("Sent again", _seconds(call.replayed_s), "of audio"),
         ("Lost", _seconds(call.lost_s), "of audio"),

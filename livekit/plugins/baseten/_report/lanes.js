@@ -2,6 +2,8 @@
 // The canvases: the lanes of the part in view, and the whole call above them.
 
 let colors = {};
+let hits = []; // what can be pointed at, in pixels: {x0, x1, y0, y1, text}
+const SLOW_S = 2; // a delay that a caller notices
 
 let isDue = false;
 function redraw() {
@@ -94,7 +96,7 @@ function box(lane, x0, x1, y, height, { color, alpha = 0.18, text = "", tip = ""
     g.fillStyle = colors.text;
     g.fillText(label, Math.max(from, left) + 6, y + height / 2 + 0.5);
   }
-  if (tip) hits.push({ x0: from - 2, x1: till + 2, y0: y, y1: y + height, text: tip, seek: x0 });
+  if (tip) hits.push({ x0: from - 2, x1: till + 2, y0: y, y1: y + height, text: tip });
 }
 
 function marker(lane, x, y, height, color, tip) {
@@ -105,7 +107,7 @@ function marker(lane, x, y, height, color, tip) {
   g.beginPath();
   g.moveTo(p - 5, y + 3); g.lineTo(p + 5, y + 3); g.lineTo(p, y + height - 3);
   g.fill();
-  hits.push({ x0: p - 7, x1: p + 7, y0: y, y1: y + height, text: tip, seek: x });
+  hits.push({ x0: p - 7, x1: p + 7, y0: y, y1: y + height, text: tip });
 }
 
 function inView(items) {
@@ -184,7 +186,7 @@ function drawAudio({ g, px, left, width }, y, height) {
     g.fillRect(from, y, till - from, height);
     g.globalAlpha = 1;
     g.fillRect(from, y + height - 3, till - from, 3);
-    hits.push({ x0: from, x1: till, y0: y + height - 14, y1: y + height, seek: x0,
+    hits.push({ x0: from, x1: till, y0: y + height - 14, y1: y + height,
       text: `${seconds(c.replayed_s)} of audio sent again on connection ${c.number}` });
   }
   const spoken = call.utterances.map((u) => [px(u.x0), px(u.x1)]);
@@ -242,20 +244,26 @@ function drawWords(lane, y, height) {
 }
 
 function drawDelays(lane, y, height) {
-  const { g, px } = lane;
-  for (const final of all.finals) {
+  const { g, px, width } = lane;
+  const middle = y + height / 2;
+  for (const [i, final] of all.finals.entries()) {
     if (final.delay_s === null || final.at < view.from || final.x1 > view.to) continue;
-    const from = px(final.x1), till = px(final.at), color = final.delay_s > 2 ? colors.bad : colors.final;
-    g.fillStyle = color;
-    g.fillRect(from, y + height / 2 - 1, Math.max(till - from, 1), 2);
+    const from = px(final.x1), till = Math.max(px(final.at), from + 1);
+    const next = i + 1 < all.finals.length ? px(all.finals[i + 1].x1) : Infinity;
+    const last = i ? px(all.finals[i - 1].at) : -Infinity;
+    g.fillStyle = final.delay_s > SLOW_S ? colors.bad : colors.final;
+    g.fillRect(from, middle - 1, till - from, 2);
     g.beginPath();
-    g.arc(till, y + height / 2, 3.5, 0, 7);
+    g.arc(till, middle, next - till > 8 ? 3.5 : 1.5, 0, 7);
     g.fill();
-    const hasRoom = till + 56 < lane.width;
-    g.textAlign = hasRoom ? "left" : "right";
-    g.fillText(seconds(final.delay_s), hasRoom ? till + 8 : from - 8, y + height / 2 + 0.5);
-    g.textAlign = "left";
-    hits.push({ x0: from, x1: Math.max(till, from) + 8, y0: y, y1: y + height, seek: final.x1,
+    if (till + 56 < Math.min(width, next)) {
+      g.fillText(seconds(final.delay_s), till + 8, middle + 0.5);
+    } else if (till + 56 >= width && from - 56 > last + 56) { // no room but before it
+      g.textAlign = "right";
+      g.fillText(seconds(final.delay_s), from - 8, middle + 0.5);
+      g.textAlign = "left";
+    }
+    hits.push({ x0: from, x1: till + 8, y0: y, y1: y + height,
       text: `the final came ${seconds(final.delay_s)} after its last word\n${final.text}` });
   }
 }
@@ -286,7 +294,7 @@ function drawConnections(lane, y) {
     lane.g.globalAlpha = 0.16;
     lane.g.fillRect(lane.px(gap.x0), y + 3, Math.max(lane.px(gap.x1) - lane.px(gap.x0), 1), 18);
     lane.g.globalAlpha = 1;
-    hits.push({ x0: lane.px(gap.x0), x1: lane.px(gap.x1), y0: y, y1: y + 22, seek: gap.x0,
+    hits.push({ x0: lane.px(gap.x0), x1: lane.px(gap.x1), y0: y, y1: y + 22,
       text: `no connection for ${seconds(gap.x1 - gap.x0)}` });
   }
   for (const c of call.connections) {
@@ -305,7 +313,7 @@ function drawConnections(lane, y) {
       const p = lane.px(c.closed);
       lane.g.fillStyle = color;
       lane.g.fillRect(p - 4, top, 4, 18);
-      hits.push({ x0: p - 6, x1: p + 6, y0: top, y1: top + 18, text: c.ending, seek: c.closed });
+      hits.push({ x0: p - 6, x1: p + 6, y0: top, y1: top + 18, text: c.ending });
     }
   }
 }

@@ -40,7 +40,7 @@ const utteranceRows = call.utterances.map((u) => {
   const delay = last ? last.delay_s : null;
   const row = element("tr", {},
     element("td", {}, jumpButton(u.x0, u.x1)), said,
-    element("td", { className: delay > 2 ? "slow" : "", text: seconds(delay) }),
+    element("td", { className: delay > SLOW_S ? "slow" : "", text: seconds(delay) }),
     element("td", { text: seconds(u.first_partial_s) }));
   byId("utterances").append(row);
   return row;

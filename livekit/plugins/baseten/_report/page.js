@@ -13,7 +13,6 @@ const MARGIN = end * 0.01;
 
 const view = { from: -MARGIN, to: end + MARGIN };
 let head = 0; // where the player stands, on the axis
-let hits = []; // what can be pointed at: {x0, x1, y0, y1, text, seek}
 
 // Times
 
