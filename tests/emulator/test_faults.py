@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from livekit.plugins.baseten.emulator import ScriptRecognizer, Server, faults, serve
+from livekit.plugins.baseten.emulator import Handshake, ScriptRecognizer, Server, faults, serve
 
 LOUD = np.ones(512, "<i2").tobytes()
 QUIET = bytes(1024)
@@ -106,12 +106,27 @@ async def test_park_holds_the_handshake_for_a_while() -> None:
             await opening(server)
 
 
+async def test_upgrades_are_observed_when_asked_for_and_when_answered() -> None:
+    seen: list[tuple[int | None, tuple[faults.Fault, ...]]] = []
+
+    def observed(handshake: Handshake) -> None:
+        seen.append((handshake.status, handshake.plan))
+
+    refused = faults.Refuse(503)
+    async with serve(refused, record=False, handshake_observer=observed) as server:
+        with pytest.raises(InvalidStatus):
+            await opening(server)
+        await (await _opened(server)).close()
+    assert seen == [(None, (refused,)), (503, (refused,)), (None, ()), (101, ())]
+
+
 async def test_a_client_may_give_up_on_a_parked_handshake() -> None:
     async with serve(faults.Park()) as server:
         opened = asyncio.ensure_future(_opened(server))
         await server.until(lambda: server.handshakes)
         opened.cancel()
         await asyncio.gather(opened, return_exceptions=True)
+        await server.until(lambda: server.handshakes[0].status == 499)
         async with opening(server) as client:
             assert (await said(client, "{}", END))[-1]["type"] == "end_audio"
         assert len(server.connections) == 1

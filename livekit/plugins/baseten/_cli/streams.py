@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SAMPLE_RATE_HZ = 16_000
 _KEPT_ENDED = 100
+_GIVEN_UP = 499  # a client that hung up before it had an answer
 
 
 @dataclass
@@ -91,9 +92,11 @@ class Streams:
             return
         stream = self._asked.pop(id(handshake))
         if handshake.status != 101:
-            stream.state, stream.ended_s = f"refused {handshake.status}", self._now_s()
+            is_refused = handshake.status != _GIVEN_UP
+            stream.state = f"refused {handshake.status}" if is_refused else "given up"
+            stream.ended_s = self._now_s()
             self._ended.append(stream)
-            self._said(f"handshake  refused {handshake.status}")
+            self._said(f"handshake  {stream.state}{'' if is_refused else ' by the client'}")
 
     def connection(self, connection: Connection, event: Event) -> None:
         """As `emulator.serve` wants a connection's observer."""

@@ -12,6 +12,8 @@ from websockets.http11 import Response
 
 from . import faults
 
+GIVEN_UP = 499  # what nginx calls a client that closed its request
+
 
 @dataclass
 class Handshake:
@@ -20,7 +22,8 @@ class Handshake:
     Attributes:
         path: The request's target, query included.
         headers: Its headers, names in lower case.
-        status: What it was answered with; `None` while it is parked.
+        status: What it was answered with; `None` while it is parked, `GIVEN_UP` if the client hung
+            up meanwhile.
         plan: What goes wrong with it, and with its connection.
     """
 

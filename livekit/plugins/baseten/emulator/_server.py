@@ -18,7 +18,7 @@ from . import faults
 from ._coded import CodedRecognizer
 from ._connection import Connection
 from ._core import Core
-from ._handshake import Handshake, refusal, response
+from ._handshake import GIVEN_UP, Handshake, refusal, response
 from ._hearing import Conduct, Event
 from ._models import Model, core_of
 from ._recognizer import Recognizer
@@ -117,12 +117,16 @@ class Server:
         self, host: str, port: int, ssl: tls.SSLContext | None
     ) -> AsyncIterator[None]:
         """Serve until the block is left; then every connection ends within moments."""
-        sockets = self._sockets
+        sockets, given_up = self._sockets, self._given_up
 
         class Tracked(ws.ServerConnection):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
                 sockets.add(self)
                 super().connection_made(transport)
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                given_up(self)
+                super().connection_lost(exc)
 
         listener = await ws.serve(
             self._accept,
@@ -188,7 +192,14 @@ class Server:
     def _answered(self, socket: ws.ServerConnection, request: Request, answer: Response) -> None:
         if socket in self._accepted:
             handshake, _ = self._accepted[socket]
-            handshake.status = answer.status_code
+            if handshake.status is None:
+                handshake.status = answer.status_code
+                self._handshake_changed(handshake)
+
+    def _given_up(self, socket: ws.ServerConnection) -> None:
+        if socket in self._accepted and self._accepted[socket][0].status is None:
+            handshake, _ = self._accepted[socket]
+            handshake.status = GIVEN_UP
             self._handshake_changed(handshake)
 
     async def _accept(self, socket: ws.ServerConnection) -> None:
