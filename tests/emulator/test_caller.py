@@ -131,5 +131,6 @@ async def test_who_hangs_up_on_the_caller_does_not_keep_the_test_waiting() -> No
             pass
         speaking = asyncio.create_task(caller.play(utterance()))
         await asyncio.sleep(0)
+        assert not speaking.done()
         caller.on_detached()
         await asyncio.wait_for(speaking, WITHIN_S)
