@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from livekit.agents import stt
 from livekit.agents.types import TimedString
+from livekit.plugins.baseten._record import _event_fields
 from livekit.plugins.baseten._tape import Tape
 
 RATE_HZ = 16_000
@@ -85,12 +86,12 @@ def a_call(path: Path, *, pace: float = 1.0, secret: str = KEY) -> Path:
     samples = round(FRAME_S * RATE_HZ)
     for i in range(200):
         at(max(0.501, (i + 1) * FRAME_S), sent, 1, i * samples, (i + 1) * samples)
-    at(1.4, Tape.said, event("start_of_speech", 1), 0.0)
-    at(1.6, Tape.said, event("interim_transcript", 1, "one", start=1.0, end=1.4), 0.0)
+    at(1.4, said, event("start_of_speech", 1))
+    at(1.6, said, event("interim_transcript", 1, "one", start=1.0, end=1.4))
     at(2.5, Tape.received, 1, '{"type":"transcription","is_final":true}')
     final = event("final_transcript", 1, "one two", start=1.0, end=2.0, delay_s=0.5)
-    at(2.5, Tape.said, final, 0.0)
-    at(2.5, Tape.said, event("end_of_speech", 1), 0.0)
+    at(2.5, said, final)
+    at(2.5, said, event("end_of_speech", 1))
     at(3.9, Tape.received, 1, f'{{"type":"error","body":{{"message":"who is {KEY}?"}}}}')
     at(4.0, Tape.noted, 1, "closed", {"error": "connection lost", "code": 1006, "reason": ""})
     at(4.0, Tape.line, "error", {"message": "Baseten: connection lost", "recoverable": True})
@@ -98,11 +99,11 @@ def a_call(path: Path, *, pace: float = 1.0, secret: str = KEY) -> Path:
     at(4.501, sent, 2, 2 * RATE_HZ, 72_000)
     for i in range(225, 300):
         at((i + 1) * FRAME_S + 0.002, sent, 2, i * samples, (i + 1) * samples)
-    at(5.4, Tape.said, event("interim_transcript", 2, "three", start=5.0, end=5.4), 0.0)
+    at(5.4, said, event("interim_transcript", 2, "three", start=5.0, end=5.4))
     at(5.9, Tape.line, "flush", {"position": 94_400})
-    at(6.1, Tape.said, event("final_transcript", 2, "three", start=5.0, end=5.8, delay_s=0.3), 0.0)
+    at(6.1, said, event("final_transcript", 2, "three", start=5.0, end=5.8, delay_s=0.3))
     final = event("final_transcript", 3, HOSTILE, start=6.5, end=7.4, delay_s=0.5)
-    at(9.4, Tape.said, final, 0.0)
+    at(9.4, said, final)
     at(9.41, Tape.received, 2, HOSTILE)
     at(9.5, Tape.line, "lost", {"samples": 8000})
     at(9.6, Tape.noted, 2, "closed", {"error": None})
@@ -111,6 +112,10 @@ def a_call(path: Path, *, pace: float = 1.0, secret: str = KEY) -> Path:
         step(BEGAN + seconds / pace)
     tape.close()
     return path.with_name(path.name + ".jsonl")
+
+
+def said(tape: Tape, event: stt.SpeechEvent, now: float) -> None:
+    Tape.line(tape, "event", _event_fields(event), now)
 
 
 def sent(tape: Tape, connection: int, start: int, stop: int, now: float) -> None:

@@ -183,7 +183,10 @@ class Recording:
 
     def said(self, event: stt.SpeechEvent, offset_s: float) -> None:
         """LiveKit was told this, ``offset_s`` added to its times."""
-        self.put(2 * _LINE_BYTES, Tape.said, event, offset_s, self._now())
+        fields = _event_fields(event)  # now: whoever listens may change it
+        if offset_s:
+            fields["offset_s"] = offset_s
+        self._noted("event", **fields)
 
     def failed(self, error: APIError, *, recoverable: bool) -> None:
         """LiveKit was told of ``error``; ``recoverable``: the call went on, or may."""
@@ -286,7 +289,7 @@ class Tap:
         """``frames`` went out, and with them the stream samples ``start`` to ``stop``."""
         if frames:
             size = (stop - start) * BYTES_PER_SAMPLE + _LINE_BYTES
-            self._put(size, Tape.sent, frames, start, stop, self._now())
+            self._put(size, Tape.sent, tuple(frames), start, stop, self._now())
 
     def received(self, text: str) -> None:
         self._put(len(text) + _LINE_BYTES, Tape.received, text, self._now())
@@ -310,3 +313,40 @@ class Tap:
             self._kept.append((size, write, arguments))
         else:
             self._recording.put(size, write, self._number, *arguments)
+
+
+def _event_fields(event: stt.SpeechEvent) -> dict[str, Any]:
+    fields: dict[str, Any] = {"type": event.type.value, "request_id": event.request_id}
+    if event.speech_start_time is not None:
+        fields["speech_start_time"] = event.speech_start_time
+    if event.speech_end_time is not None:
+        fields["speech_end_time"] = event.speech_end_time
+    if event.recognition_usage is not None:
+        fields["usage_s"] = event.recognition_usage.audio_duration
+    for data in event.alternatives[:1]:
+        fields |= {"text": data.text, "language": str(data.language or "")}
+        if data.text:
+            fields |= {"start": data.start_time, "end": data.end_time}
+        if data.confidence:
+            fields["confidence"] = data.confidence
+        if data.speaker_id is not None:
+            fields["speaker"] = data.speaker_id
+        if data.metadata:
+            fields["metadata"] = data.metadata
+        if data.words:
+            fields["words"] = [_word_fields(word) for word in data.words]
+    return fields
+
+
+def _word_fields(word: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {"text": str(word)}
+    for name, value in (
+        ("start", word.start_time),
+        ("end", word.end_time),
+        ("confidence", word.confidence),
+    ):
+        if isinstance(value, (int, float)):
+            fields[name] = value
+    if isinstance(word.speaker_id, str):
+        fields["speaker"] = word.speaker_id
+    return fields

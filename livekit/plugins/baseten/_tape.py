@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from livekit.agents import stt
-
 from ._timeline import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ
 
 VERSION = 1
@@ -110,13 +108,6 @@ class Tape:
     def noted(self, connection: int, kind: str, fields: Mapping[str, Any], at: float) -> None:
         self.line(kind, {"connection": connection, **fields}, at)
 
-    def said(self, event: stt.SpeechEvent, offset_s: float, at: float) -> None:
-        """What LiveKit was told."""
-        fields = _event_fields(event)
-        if offset_s:
-            fields["offset_s"] = offset_s
-        self.line("event", fields, at)
-
     # To the disk
 
     def flush(self) -> None:
@@ -194,40 +185,3 @@ def _wav_header(data_bytes: int) -> bytes:
         + b"data"
         + data_bytes.to_bytes(4, "little")
     )
-
-
-def _event_fields(event: stt.SpeechEvent) -> dict[str, Any]:
-    fields: dict[str, Any] = {"type": event.type.value, "request_id": event.request_id}
-    if event.speech_start_time is not None:
-        fields["speech_start_time"] = event.speech_start_time
-    if event.speech_end_time is not None:
-        fields["speech_end_time"] = event.speech_end_time
-    if event.recognition_usage is not None:
-        fields["usage_s"] = event.recognition_usage.audio_duration
-    for data in event.alternatives[:1]:
-        fields |= {"text": data.text, "language": str(data.language or "")}
-        if data.text:
-            fields |= {"start": data.start_time, "end": data.end_time}
-        if data.confidence:
-            fields["confidence"] = data.confidence
-        if data.speaker_id is not None:
-            fields["speaker"] = data.speaker_id
-        if data.metadata:
-            fields["metadata"] = data.metadata
-        if data.words:
-            fields["words"] = [_word_fields(word) for word in data.words]
-    return fields
-
-
-def _word_fields(word: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {"text": str(word)}
-    for name, value in (
-        ("start", word.start_time),
-        ("end", word.end_time),
-        ("confidence", word.confidence),
-    ):
-        if isinstance(value, (int, float)):
-            fields[name] = value
-    if isinstance(word.speaker_id, str):
-        fields["speaker"] = word.speaker_id
-    return fields
