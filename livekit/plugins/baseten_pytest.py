@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import pluggy
+
     from livekit.plugins.baseten.emulator import ScriptedServer
     from livekit.plugins.baseten.testing import Caller
 
@@ -75,15 +77,14 @@ def baseten_caller(baseten_server: ScriptedServer) -> Caller:
     return Caller(baseten_server)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(hookwrapper=True)  # the older kind, which every pytest has
 def pytest_runtest_makereport(
     item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
     """Show with a test that failed what its servers had received."""
-    report = yield
+    report = (yield).get_result()
     if report.when == "call" and report.failed:
         for server in item.stash.get(_SERVERS, []):
             said = server.report()
             if said.splitlines()[0] not in report.longreprtext:  # as where `until` has said it
                 report.sections.append(("baseten_server", said))
-    return report
