@@ -58,11 +58,11 @@ class Ran:
         return line
 
 
-def serving(*plan: faults.Entry, says: str = SPOKEN, **options: Any) -> Any:
+def serving(*plan: faults.Entry, says: Sequence[str] = (SPOKEN,), **options: Any) -> Any:
     options.setdefault("api_key", KEY)
     return serve(
         *plan,
-        recognizer=ScriptRecognizer([says], is_cyclic=True, floor=300),
+        recognizer=ScriptRecognizer(says, is_cyclic=True, floor=300),
         voice_detector=SileroDetector,
         **options,
     )
@@ -297,6 +297,8 @@ class Long:
     plan: tuple[faults.Entry, ...] = ()
     options: tuple[str, ...] = ()
     serving: dict[str, Any] = field(default_factory=dict)
+    says: tuple[str, ...] = (SPOKEN,)
+    extra_metadata: dict[str, Any] = field(default_factory=dict)
     answer_within_s: float = 10.0
 
 
@@ -305,13 +307,17 @@ COMMANDS = {
     "qwen": Long(options=("--model", "qwen3-asr", "--json"), serving={"model": "qwen3-asr"}),
 }
 NO_PARTIALS = {"streaming_params": {"enable_partial_transcripts": False}}
+NO_PATIENCE = {"streaming_vad_config": {"min_silence_duration_ms": 0}}
 CHECKUPS = {
     "woken": Long((faults.Park(3.5),)),
     "chance": Long((faults.CloseBeforeMetadata(1011),)),
     "deaf": Long((faults.MuteResults(),), answer_within_s=2.0),
     "no aligner": Long(serving={"aligner": False}, answer_within_s=2.0),
-    "no partials": Long(),
-    "other words": Long(serving={"says": "guten Morgen"}),
+    "no partials": Long(extra_metadata=NO_PARTIALS),
+    "in pieces": Long(
+        extra_metadata=NO_PATIENCE, says=("He was not", "an ill-disposed young man.")
+    ),
+    "other words": Long(says=("guten Morgen",)),
     "cut": Long((faults.Reset(after_samples=16_000),)),
     "failing": Long((faults.Error(after_samples=16_000),)),
 }
@@ -346,16 +352,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 async def all_of_them(context: ssl.SSLContext, authority: Path) -> Results:
     async def run(long: Long) -> Ran:
-        async with serving(*long.plan, ssl=context, **long.serving) as server:
+        async with serving(*long.plan, says=long.says, ssl=context, **long.serving) as server:
             return await in_a_process(server, authority, *long.options)
 
-    async def examine(name: str, long: Long) -> Examined:
-        async with serving(*long.plan, **long.serving) as server:
-            extra_metadata = NO_PARTIALS if name == "no partials" else {}
-            return await examined(server, extra_metadata, long.answer_within_s)
+    async def examine(long: Long) -> Examined:
+        async with serving(*long.plan, says=long.says, **long.serving) as server:
+            return await examined(server, long.extra_metadata, long.answer_within_s)
 
     running = asyncio.gather(*map(run, COMMANDS.values()))
-    examining = asyncio.gather(*(examine(name, long) for name, long in CHECKUPS.items()))
+    examining = asyncio.gather(*map(examine, CHECKUPS.values()))
     return Results(
         dict(zip(COMMANDS, await running, strict=True)),
         dict(zip(CHECKUPS, await examining, strict=True)),
@@ -466,6 +471,10 @@ def test_a_model_without_partials(results: Results) -> None:
 def test_a_model_that_hears_something_else(results: Results) -> None:
     assert results.examined["other words"].step("hearing") == ("failed", '"guten Morgen"')
     assert sentence.TEXT in results.examined["other words"].wrong
+
+
+def test_a_sentence_that_comes_in_pieces_is_put_together(results: Results) -> None:
+    assert results.examined["in pieces"].report["heard"] == SPOKEN
 
 
 def test_a_connection_that_is_cut(results: Results) -> None:
