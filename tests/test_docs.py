@@ -170,7 +170,8 @@ def test_each_command_exists(where: str, command: str) -> None:
     elif words[:3] == ["python", "-m", "livekit.plugins.baseten"]:
         from livekit.plugins.baseten._cli import app
 
-        assert words[3] in {c.name or c.callback.__name__ for c in app.registered_commands}  # type: ignore[union-attr]
+        commands = {c.name or c.callback.__name__ for c in app.registered_commands}  # type: ignore[union-attr]
+        assert words[3] in commands | {"--help"}
     elif words[0] == "python":
         assert (ROOT / words[1]).is_file(), where
     elif words[:2] == ["pip", "install"]:
