@@ -16,8 +16,7 @@ class SpokenWord(NamedTuple):
     speaker: str | None
 
 
-@dataclass(frozen=True)
-class Hypothesis:
+class Hypothesis(NamedTuple):
     """What was said between two stream samples.
 
     Attributes:

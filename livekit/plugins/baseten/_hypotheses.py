@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ._events import Hypothesis, SpokenWord
 from ._session import Session
 from ._timeline import SAMPLE_RATE_HZ
@@ -40,7 +38,7 @@ class Reader:
         said = self._hypothesis(transcript, start, end)
         # Bounded by the speech, it does not tell how much was heard: no more than was sent.
         clock = self._session.clock
-        return replace(said, heard_to=clock.to_stream(clock.sent))
+        return said._replace(heard_to=clock.to_stream(clock.sent))
 
     def final(self, transcript: Transcript) -> list[Hypothesis]:
         """What was said: one hypothesis, or one for each turn where several people spoke."""
@@ -113,11 +111,15 @@ class Reader:
         )
 
     def _spoken(self, word: Word, start: int, end: int) -> SpokenWord:
+        text, start_s, end_s, confidence, speaker = word
+        begun = start if start_s is None else self._position(start_s)
+        ended = end if end_s is None else self._position(end_s)
+        return SpokenWord(text, begun, ended if ended > begun else begun, confidence, speaker)
+
+    def _position(self, connection_s: float) -> int:
+        """The stream sample at a time that the server names, which it may have made up."""
         clock = self._session.clock
-        begun, ended = samples(word.start_s), samples(word.end_s)
-        begun = start if begun is None else clock.to_stream(min(begun, clock.sent))
-        ended = end if ended is None else clock.to_stream(min(ended, clock.sent))
-        return SpokenWord(word.text, begun, max(begun, ended), word.confidence, word.speaker)
+        return clock.to_stream(min(round(connection_s * SAMPLE_RATE_HZ), clock.sent))
 
 
 def samples(seconds: float | None) -> int | None:

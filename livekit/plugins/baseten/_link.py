@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
@@ -28,6 +29,11 @@ class Driver(Protocol):
     def deadline(self) -> float | None: ...
 
     @property
+    def least_wait_s(self) -> float:
+        """Nothing is due sooner than this after something was sent."""
+        ...
+
+    @property
     def has_outgoing(self) -> bool:
         """`outgoing` would not come back empty."""
         ...
@@ -42,6 +48,7 @@ class _Released:
     """What a link serves that serves nobody any more."""
 
     has_outgoing = has_events = False
+    least_wait_s = math.inf
 
     def outgoing(self, now: float, limit: int) -> list[str | bytes]:
         return []
@@ -150,17 +157,20 @@ class Link:
     async def _write(self) -> None:
         """Send what there is to send."""
         try:
-            while self._driver.has_outgoing:
+            while True:
                 frames = self._driver.outgoing(self._loop.time(), _BURST_FRAMES)
                 await self._connection.send(frames)
                 if self._driver.has_events:
                     self._changed()
-                if len(frames) >= _BURST_FRAMES:
-                    await asyncio.sleep(0)
+                if not self._driver.has_outgoing:
+                    break
+                await asyncio.sleep(0)
         except SessionLost:
             return  # the server may have said why: the reader will find out
         self._is_writing = False
-        self._arm()
+        timer = self._timer
+        if timer is None or timer.when() > self._loop.time() + self._driver.least_wait_s:
+            self._arm()
 
     @property
     def _tasks(self) -> list[asyncio.Task[None]]:
@@ -187,12 +197,14 @@ class Link:
         due = self._driver.deadline()
         if due is None:
             return
-        soonest = max(due, self._loop.time() + _CATCH_UP_S)
-        if self._timer is not None and self._timer.when() <= soonest:
-            return
+        now = self._loop.time()
+        # By then it looks again, so that sending need not: see `_write`.
+        at = min(due, now + self._driver.least_wait_s)
         if self._timer is not None:
+            if self._timer.when() <= max(at, now + _CATCH_UP_S):
+                return
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._due)
+        self._timer = self._loop.call_at(at, self._due)
 
     def _due(self) -> None:
         self._timer = None

@@ -8,7 +8,7 @@ with a connection is in its `Session` and, as far as results go, in `_Progress`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ._errors import BasetenError, DrainTimedOut, MetadataRefused, SessionLost
 from ._events import (
@@ -20,13 +20,13 @@ from ._events import (
     ServerWarned,
     Used,
 )
-from ._flushes import Flush, Flushes
+from ._flushes import ANSWER_S, Flush, Flushes
 from ._hypotheses import Reader, samples
 from ._ledger import Ledger
 from ._session import ENDED, Patience, Session, State
 from ._timeline import SAMPLE_RATE_HZ, WallClock
 from ._utterance import Utterance
-from ._watch import Finding, Watch
+from ._watch import MUTED_AFTER_S, Finding, Watch
 from ._wire import Alive, Dialect, Failure, Transcript
 
 # Silence after the last word that makes an unchanged interim worth an answer.
@@ -78,6 +78,7 @@ class Recognition:
     ) -> None:
         self._dialect = dialect
         self._patience = patience
+        self.least_wait_s = min(patience.least_s, MUTED_AFTER_S, ANSWER_S)  # see `Session`
         self._drop_hallucinations = drop_hallucinations
         self._ledger = Ledger(keep_s=replay_s)
         self._reader = Reader(dialect.language)
@@ -213,8 +214,6 @@ class Recognition:
         """When to call `expired`, or None if nothing is awaited."""
         if self._session is None or self._watch is None:
             return None
-        if not self._utterance.is_open and not self._flushes:  # nearly always
-            return self._session.deadline()
         due = (
             self._session.deadline(),
             self._watch.deadline(),
@@ -295,10 +294,10 @@ class Recognition:
     def _examined(self, said: Hypothesis) -> Hypothesis:
         """A final, checked against the audio that it claims to be."""
         if said.text and self._ledger.is_silent(said.start, said.end):
-            said = replace(said, is_unspoken=True)
+            said = said._replace(is_unspoken=True)
         if self._drop_hallucinations and (said.is_suspect or said.is_unspoken):
             self._events.append(HallucinationDropped(said))
-            return replace(said, text="", words=())
+            return said._replace(text="", words=())
         return said
 
     def _has_paused(self, said: Hypothesis) -> bool:

@@ -18,8 +18,9 @@ that a replay is.
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ._errors import (
     BasetenError,
@@ -91,6 +92,11 @@ class Patience:
     # A buffer is transcribed whole and is 30 s at most; slower than speech is not a live model.
     MAX_OWED_S = 30.0
 
+    @property
+    def least_s(self) -> float:
+        """The shortest of these waits."""
+        return min(self.probe_after_s or math.inf, self.probe_timeout_s, self.drain_s)
+
 
 class Session:
     """
@@ -117,6 +123,7 @@ class Session:
         self._probes = 0
         self.clock = ConnectionClock(0)
         self.cursor = 0
+        self.least_wait_s = patience.least_s  # nothing that is sent makes anything due before that
         self.state = State.CONNECTING
         self.error: BasetenError | None = None
         self.is_proven = False  # the server has taken the metadata
@@ -173,7 +180,7 @@ class Session:
                 return  # the same answer once more
             self._last_answer = frame
             if self._asked:
-                frame = replace(frame, settles=self._asked.popleft())
+                frame = frame._replace(settles=self._asked.popleft())
         self._frames.append(frame)
         if isinstance(frame, Failure) and not frame.recoverable:
             self.failed(ServerFailed(frame.error_type, frame.message, permanent=frame.permanent))
@@ -223,25 +230,22 @@ class Session:
         self._controls.clear()
         if self._journal is None or self.state in ENDED:
             return out
-        chunk_samples = self.dialect.chunk_samples
         while len(out) < limit:
             stop = self._flushes[0].position if self._flushes else self._finish_at
             end = self._journal.stop if stop is None else stop
-            if end - self.cursor >= chunk_samples:
-                out.append(self._chunk(chunk_samples))
-            elif stop is None:
+            out += self._whole_chunks(end, limit - len(out))
+            if stop is None or len(out) >= limit:
                 break
+            if end > self.cursor:
+                out.append(self._last_chunk(end - self.cursor))
+            if self._flushes:
+                out += self._end_of_utterance(self._flushes.popleft(), now)
+            elif self._end_sent_s is None:
+                out.append(self.dialect.end_of_audio())
+                self._note_asked()
+                self._end_sent_s = self._progress_s = now
             else:
-                if end > self.cursor:
-                    out.append(self._chunk(end - self.cursor))
-                if self._flushes:
-                    out += self._end_of_utterance(self._flushes.popleft(), now)
-                elif self._end_sent_s is None:
-                    out.append(self.dialect.end_of_audio())
-                    self._note_asked()
-                    self._end_sent_s = self._progress_s = now
-                else:
-                    break
+                break
         if out and self._quiet_since_s is None and self._journal is not None:
             self._quiet_since_s = now
         return out
@@ -293,16 +297,29 @@ class Session:
             return 0.0
         return max(0, self.cursor - self._journal.start) / SAMPLE_RATE_HZ
 
-    def _chunk(self, samples: int) -> str | bytes:
-        assert self._journal is not None
-        pcm = self._journal.read(self.cursor, self.cursor + samples)
-        self.cursor += samples
-        self.clock.audio(samples)
+    def _whole_chunks(self, end: int, limit: int) -> list[str | bytes]:
+        chunk_samples = self.dialect.chunk_samples
+        count = min((end - self.cursor) // chunk_samples, limit)
+        if count <= 0:
+            return []
+        pcm = self._read(count * chunk_samples)
+        size = chunk_samples * BYTES_PER_SAMPLE
+        return [self.dialect.audio(pcm[at : at + size]) for at in range(0, len(pcm), size)]
+
+    def _last_chunk(self, samples: int) -> str | bytes:
+        pcm = self._read(samples)
         missing = self.dialect.chunk_samples - samples
         if missing and self.dialect.pads_chunks:
             pcm += bytes(missing * BYTES_PER_SAMPLE)
             self.clock.silence(missing)
         return self.dialect.audio(pcm)
+
+    def _read(self, samples: int) -> bytes:
+        assert self._journal is not None
+        pcm = self._journal.read(self.cursor, self.cursor + samples)
+        self.cursor += samples
+        self.clock.audio(samples)
+        return pcm
 
     def _end_of_utterance(self, flush: Flush, now: float) -> list[str | bytes]:
         end = self.dialect.end_of_utterance(flush.number)

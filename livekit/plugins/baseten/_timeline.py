@@ -32,13 +32,11 @@ class Journal:
     def __init__(self) -> None:
         self._pcm = bytearray()
         self.start = 0
-
-    @property
-    def stop(self) -> int:
-        return self.start + len(self._pcm) // BYTES_PER_SAMPLE
+        self.stop = 0
 
     def push(self, pcm: bytes | memoryview) -> None:
         self._pcm += pcm
+        self.stop = self.start + len(self._pcm) // BYTES_PER_SAMPLE
 
     def read(self, start: int, stop: int) -> bytes:
         """The PCM of the stream samples ``start`` to ``stop``, all of which must be held."""
@@ -121,8 +119,8 @@ class ConnectionClock:
     def to_stream(self, connection_samples: int) -> int:
         """The stream position at a connection position; it stands still in made-up silence."""
         i = max(0, bisect_right(self._connection, connection_samples) - 1)
-        distance = connection_samples - self._connection[i] if self._moves[i] else 0
-        return self._stream[i] + max(0, distance)
+        distance = connection_samples - self._connection[i]
+        return self._stream[i] + (distance if distance > 0 and self._moves[i] else 0)
 
     def forget(self, connection_samples: int) -> None:
         """Positions before ``connection_samples`` will not be asked for again."""

@@ -25,6 +25,7 @@ class Connection:
 
     def __init__(self, ws: aiohttp.ClientWebSocketResponse[bool]) -> None:
         self._ws = ws
+        self._written_together = _WrittenTogether(ws)
 
     @classmethod
     async def open(
@@ -75,7 +76,7 @@ class Connection:
                 await self._sending(frames[0])
                 return
             full: list[Awaitable[None]] = []
-            with _WrittenTogether(self._ws):
+            with self._written_together:
                 for frame in frames:
                     if (rest := started(self._sending(frame))) is not None:
                         full.append(rest)
@@ -135,6 +136,7 @@ class _WrittenTogether:
             self._writer.transport = self._transport
             if self._parts:
                 self._transport.write(b"".join(self._parts))
+                self._parts.clear()
 
     # What the writer asks of its transport.
 

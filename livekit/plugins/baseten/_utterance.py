@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import replace
 
 from ._events import (
     NOTHING,
@@ -113,7 +112,7 @@ class Utterance:
         last = self._shown or self._pending
         promoted = None
         if last is not None:
-            promoted = replace(last, is_promoted=True)
+            promoted = last._replace(is_promoted=True)
             self._speak(promoted)
             self._events.append(Final(self.number, promoted))
             self._shown = self._pending = None

@@ -14,7 +14,7 @@ from ._utterance import Phase, Utterance
 _UTTERANCE_SILENCE_S = {Phase.SPEAKING: 8.0, Phase.CONTINUING: 3.0}
 
 # Microphones that are on send all the time, silence too.
-_MUTED_AFTER_S = 2.0
+MUTED_AFTER_S = 2.0
 
 
 class Finding(enum.Enum):
@@ -67,7 +67,7 @@ class Watch:
         is_caught_up = stop - self._session.cursor < self._session.dialect.chunk_samples
         if not self._is_on or not is_caught_up or self._muted_at == stop:
             return None
-        return self._last_sent_s + _MUTED_AFTER_S
+        return self._last_sent_s + MUTED_AFTER_S
 
     def _silence_deadline(self) -> float | None:
         if not self._is_on:

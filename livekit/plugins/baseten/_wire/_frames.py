@@ -17,8 +17,7 @@ class Word(NamedTuple):
     speaker: str | None = None
 
 
-@dataclass(frozen=True)
-class Transcript:
+class Transcript(NamedTuple):
     """A hypothesis for the utterance under way; each one replaces the one before it.
 
     Attributes:

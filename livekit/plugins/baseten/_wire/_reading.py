@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from .._errors import UnreadableFrame, WrongDialect
@@ -61,10 +60,10 @@ def transcript(raw: dict[str, Any]) -> Transcript:
     runs = [list(run) for _, run in itertools.groupby(segments, key=_speaker)]
     whole = _read(raw, segments)
     if len(runs) > 1:
-        whole = replace(whole, parts=tuple(_read(raw, run) for run in runs))
+        whole = whole._replace(parts=tuple(_read(raw, run) for run in runs))
     held_back = raw.get("next_partial")
     if isinstance(held_back, dict) and _text(held_back.get("text")):
-        whole = replace(whole, pending=_read({}, [held_back]))
+        whole = whole._replace(pending=_read({}, [held_back]))
     return whole
 
 
@@ -145,8 +144,8 @@ def _words(segments: Iterable[dict[str, Any]]) -> Iterable[Word]:
                 continue
             start_s = _seconds(_either(raw, "start_time", "start"))
             end_s = _seconds(_either(raw, "end_time", "end"))
-            if start_s is not None and end_s is not None:
-                end_s = max(start_s, end_s)
+            if start_s is not None and end_s is not None and end_s < start_s:
+                end_s = start_s
             said_by = raw.get("speaker") or speaker
             yield Word(
                 text,
@@ -183,11 +182,15 @@ def _number(raw: Any) -> int | None:
 
 
 def _seconds(raw: Any) -> float | None:
+    if type(raw) is float and 0.0 <= raw < 3e7:  # as they nearly all are
+        return raw
     # A year is no position in a call; NaN compares false.
     ok = isinstance(raw, (int, float)) and not isinstance(raw, bool) and 0 <= raw < 3e7
     return float(raw) if ok else None
 
 
 def _probability(raw: Any) -> float | None:
+    if type(raw) is float and 0.0 <= raw <= 1.0:
+        return raw
     ok = isinstance(raw, (int, float)) and not isinstance(raw, bool) and 0 <= raw <= 1
     return float(raw) if ok else None
