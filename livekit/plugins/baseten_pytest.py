@@ -66,7 +66,12 @@ def baseten_server(request: pytest.FixtureRequest, baseten_serve: Serve) -> Scri
     `@pytest.mark.baseten_server(...)` says how it is served.
     """
     marker = request.node.get_closest_marker("baseten_server")
-    return baseten_serve(*marker.args, **marker.kwargs) if marker else baseten_serve()
+    if marker is None:
+        return baseten_serve()
+    try:
+        return baseten_serve(*marker.args, **marker.kwargs)
+    except (TypeError, ValueError) as e:
+        pytest.fail(f"@pytest.mark.baseten_server(...): {e}", pytrace=False)
 
 
 @pytest.fixture

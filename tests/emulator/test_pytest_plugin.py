@@ -135,6 +135,27 @@ def test_two_of_them(baseten_serve):
     run(pytester, "--strict-markers", "-W", "error", test_it=text).assert_outcomes(passed=4)
 
 
+def test_a_marker_that_is_wrong_is_told_in_a_line(pytester: pytest.Pytester) -> None:
+    text = """
+@pytest.mark.baseten_server(model="qwen")
+def test_model(baseten_server):
+    pass
+
+@pytest.mark.baseten_server(modle="qwen3-asr")
+def test_option(baseten_server):
+    pass
+"""
+    ran = run(pytester, test_it=text)
+    ran.assert_outcomes(errors=2)
+    ran.stdout.fnmatch_lines(
+        [
+            "@pytest.mark.baseten_server(...): model='qwen': there are 'whisper' and 'qwen3-asr'",
+            "@pytest.mark.baseten_server(...): *unexpected keyword argument 'modle'",
+        ]
+    )
+    assert "baseten_pytest.py" not in ran.stdout.str()
+
+
 def test_a_test_that_fails_shows_what_was_received_and_no_key(pytester: pytest.Pytester) -> None:
     text = """
 def test_it(baseten_server):

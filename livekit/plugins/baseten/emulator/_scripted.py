@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, get_args
 
 from . import faults
 from ._handshake import Handshake
@@ -21,12 +19,11 @@ from ._models import Model
 from ._received import Received
 from ._recognizer import Word
 from ._server import Server, serve
+from ._threaded import ServerThread
 from ._turns import CONFIDENCE, FLOOR, Turn, TurnRecognizer
 from ._voice import AmplitudeDetector, VoiceDetectorFactory
 
-T = TypeVar("T")
-
-ENDS_WITHIN_S = 10.0
+MODELS = get_args(Model)
 
 
 class ScriptedServer:
@@ -49,22 +46,22 @@ class ScriptedServer:
         floor: int = FLOOR,
         **options: Any,
     ) -> None:
+        if model not in MODELS:
+            raise ValueError(f"model={model!r}: there are {' and '.join(map(repr, MODELS))}")
         self.model = model
         self._recognizer = TurnRecognizer(floor=floor)
-        self._serving = serve(
+        serving = serve(
             *plan,
             model=model,
             recognizer=self._recognizer,
             voice_detector=voice_detector or (lambda: AmplitudeDetector(floor)),
             **options,
         )
-        self._served: Future[tuple[Server, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        self._thread = threading.Thread(target=self._run, name="baseten_server", daemon=True)
+        self._thread = ServerThread(serving)
         self._server: Server
 
     def __enter__(self) -> ScriptedServer:
-        self._thread.start()
-        self._server, self._loop, self._over = self._served.result()
+        self._server = self._thread.start()
         return self
 
     def __exit__(
@@ -73,10 +70,7 @@ class ScriptedServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(ENDS_WITHIN_S)
-        if self._thread.is_alive():
-            raise RuntimeError(f"the server did not end within {ENDS_WITHIN_S:g} s")
+        self._thread.stop()
 
     # What is going to happen.
 
@@ -146,11 +140,11 @@ class ScriptedServer:
                 raise RuntimeError("no connection is open: fail_next is for the one to come")
             is_open[-1].inflict(fault)
 
-        self._in_thread(inflict)
+        self._thread.call(inflict)
 
     def wake(self) -> None:
         """Let handshakes go on that `faults.Park` holds back."""
-        self._in_thread(self._server.wake)
+        self._thread.call(self._server.wake)
 
     # What has happened.
 
@@ -185,6 +179,7 @@ class ScriptedServer:
         Raises:
             AssertionError: It has not become so. It says what was received.
         """
+        __tracebackhide__ = True
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
         def look() -> None:
@@ -254,43 +249,3 @@ class ScriptedServer:
     @property
     def _unheard(self) -> list[Turn]:
         return list(self._recognizer.waiting)
-
-    # The thread.
-
-    def _in_thread(self, function: Callable[[], T]) -> T:
-        result: Future[T] = Future()
-
-        def call() -> None:
-            try:
-                result.set_result(function())
-            except (RuntimeError, ValueError) as e:
-                result.set_exception(e)
-
-        self._loop.call_soon_threadsafe(call)
-        return result.result(ENDS_WITHIN_S)
-
-    def _run(self) -> None:
-        # Whatever event loop the test has chosen for itself, this is asyncio's own.
-        loop = asyncio.SelectorEventLoop()
-        try:
-            loop.run_until_complete(self._serve(loop))
-            loop.run_until_complete(_end_the_rest())
-        except OSError as e:
-            self._served.set_exception(e)
-        finally:
-            loop.close()
-            if not self._served.done():
-                self._served.set_exception(RuntimeError("the server did not start"))
-
-    async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        over = asyncio.Event()
-        async with self._serving as server:
-            self._served.set_result((server, loop, over))
-            await over.wait()
-
-
-async def _end_the_rest() -> None:
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
