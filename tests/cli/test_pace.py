@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from livekit.agents import LanguageCode, stt
@@ -79,3 +81,29 @@ def test_progress_is_what_has_been_answered_for() -> None:
     assert lead.done_s == 3.5
     lead.heard(said(4.0), 0.0, offset_s=0.0)
     assert lead.done_s == 5.0
+
+
+async def test_who_waits_for_room_can_be_stopped_even_as_there_is_some() -> None:
+    lead = Lead(60.0, now_s=asyncio.get_running_loop().time())
+    for _ in range(40):
+        lead.pushed(1.0, is_quiet=True)
+    waiting = asyncio.create_task(lead.room())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    lead.heard(sent(1.0), 0.0, offset_s=0.0)
+    waiting.cancel()
+    await asyncio.wait({waiting}, timeout=10)
+    assert waiting.cancelled()
+
+
+async def test_room_comes_with_results_or_with_time() -> None:
+    now_s = asyncio.get_running_loop().time()
+    lead = Lead(60.0, now_s - 5.0)
+    pushed_until_full(lead, now_s)
+    await asyncio.wait_for(lead.room(), 10)  # for want of results, an eighth of a second
+    assert lead.wait_s(asyncio.get_running_loop().time()) == 0.0
+    pushed_until_full(lead, asyncio.get_running_loop().time())
+    waiting = asyncio.create_task(lead.room())
+    await asyncio.sleep(0)
+    lead.heard(said(30.0), asyncio.get_running_loop().time(), offset_s=0.0)
+    await asyncio.wait_for(waiting, 10)

@@ -387,21 +387,24 @@ async def test_a_place_where_nothing_can_be_written_is_found_before_anything_is_
     assert baseten.handshakes == []
 
 
-async def test_a_reader_that_has_enough_ends_it_quietly(talk: Path, gate: Gate) -> None:
+async def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path, gate: Gate) -> None:
     gate.passes = 1
-    command = [sys.executable, "-m", "livekit.plugins.baseten", "transcribe", str(talk)]
-    pipe = asyncio.subprocess.PIPE
+    # Long enough for there to be more to send when the reader goes.
+    breath = [(16_000, 4000), *[(800, 4000)] * 60]
+    recording = coded_file(tmp_path / "long.flac", coded_speech(breath * 9))
+    command = [sys.executable, "-m", "livekit.plugins.baseten", "transcribe", str(recording)]
     read, write = os.pipe()
     async with serve(recognizer=gate) as server:
         environment = os.environ | {"BASETEN_MODEL_ENDPOINT": server.url, "BASETEN_API_KEY": "any"}
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=write, stderr=pipe, env=environment
+            *command, stdout=write, stderr=asyncio.subprocess.PIPE, env=environment
         )
         os.close(write)
-        assert await asyncio.to_thread(os.read, read, 99) == b"w1001 w1002\n"
+        assert (await asyncio.to_thread(os.read, read, 9999)).startswith(b"w1 w2 ")
         os.close(read)  # as `head -1` does
+        await server.until(lambda: server.connections[0].received_samples > 16_000 * 60)
         gate.opened.set()
-        _, err = await process.communicate()
+        _, err = await asyncio.wait_for(process.communicate(), 30)
     assert (process.returncode, err) == (128 + signal.SIGPIPE, b"")
 
 

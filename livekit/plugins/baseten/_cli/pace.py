@@ -87,7 +87,10 @@ class Lead:
         loop = asyncio.get_running_loop()
         while (wait_s := self.wait_s(loop.time())) != 0.0:
             self._changed.clear()
+            # Not `wait_for`, which before Python 3.12 may not hear that it is cancelled.
+            timer = None if wait_s is None else loop.call_later(wait_s, self._changed.set)
             try:
-                await asyncio.wait_for(self._changed.wait(), wait_s)
-            except asyncio.TimeoutError:
-                continue  # and look again
+                await self._changed.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
