@@ -84,13 +84,13 @@ def test_progress_is_what_has_been_answered_for() -> None:
 
 
 async def test_who_waits_for_room_can_be_stopped_even_as_there_is_some() -> None:
-    lead = Lead(60.0, now_s=asyncio.get_running_loop().time())
-    for _ in range(40):
-        lead.pushed(1.0, is_quiet=True)
+    now_s = asyncio.get_running_loop().time()
+    lead = Lead(60.0, now_s)
+    pushed_until_full(lead, now_s)
     waiting = asyncio.create_task(lead.room())
     for _ in range(3):
         await asyncio.sleep(0)
-    lead.heard(sent(1.0), 0.0, offset_s=0.0)
+    lead.heard(sent(1.0), now_s, offset_s=0.0)
     waiting.cancel()
     await asyncio.wait({waiting}, timeout=10)
     assert waiting.cancelled()

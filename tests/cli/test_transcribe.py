@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import sys
-import termios
 import wave
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -416,7 +415,6 @@ class Screen:
 
     def __init__(self) -> None:
         self._master, self.terminal = os.openpty()
-        termios.tcsetwinsize(self.terminal, (30, 100))
         self.text = ""
         self._grew = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._master, self._read)
