@@ -21,6 +21,7 @@ from ._errors import (
     SessionLost,
 )
 from ._link import Link
+from ._record import Tap
 from ._session import Session, State
 from ._transport import Connection
 from ._within import within
@@ -56,6 +57,7 @@ class Connector:
         endpoint: Where, and with which key.
         http_session: The user's own; it is never closed here.
         ping_interval_s: See `Connection.open`.
+        is_tapped: What goes over connections is noted for a recording.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class Connector:
         http_session: aiohttp.ClientSession | None,
         *,
         ping_interval_s: float,
+        is_tapped: bool = False,
     ) -> None:
+        self._is_tapped = is_tapped
         self._endpoint = endpoint
         self._given = http_session
         self._own: aiohttp.ClientSession | None = None
@@ -176,6 +180,7 @@ class Connector:
         Raises:
             BasetenError: Of the kinds that `Connection.open` names.
         """
+        asked_s = _now()
         connection = await Connection.open(
             self._http(),
             self._endpoint.url,
@@ -183,7 +188,7 @@ class Connector:
             timeout_s=timeout_s,
             ping_interval_s=self._ping_interval_s,
         )
-        return Link(session, connection)
+        return Link(session, connection, Tap(_now() - asked_s) if self._is_tapped else None)
 
     def _http(self) -> aiohttp.ClientSession:
         """Asked for anew each time: a session of LiveKit's ends with its context."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._eager import started
 from ._errors import LocalProtocolError, SessionLost
 from ._session import ENDED, Session
 from ._transport import Connection
 from .log import logger
+
+if TYPE_CHECKING:
+    from ._record import Tap
 
 # Frames sent in one go before others get their turn on the event loop: a second of audio.
 _BURST_FRAMES = 32
@@ -69,10 +72,12 @@ class Link:
     Args:
         session: Opened by this.
         connection: Closed by this.
+        tap: Is told what goes over it; None where nothing is recorded.
     """
 
-    def __init__(self, session: Session, connection: Connection) -> None:
+    def __init__(self, session: Session, connection: Connection, tap: Tap | None = None) -> None:
         self.session = session
+        self.tap = tap
         self._connection = connection
         self._timer: asyncio.TimerHandle | None = None
         self._driver: Driver = session
@@ -135,6 +140,7 @@ class Link:
         self.release()
         # Both may have failed: gathering retrieves what each has to say.
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._note_end()
         await self._connection.close()
         self._ended.set()
 
@@ -146,7 +152,10 @@ class Link:
                 text = await self._connection.receive()
             except SessionLost as lost:
                 session.disconnected(lost.code, lost.reason)
+                self._note_end()
             else:
+                if self.tap is not None:
+                    self.tap.received(text)
                 session.received(text, self._loop.time())
             self._heard.set()
             self._changed()
@@ -158,7 +167,10 @@ class Link:
         """Send what there is to send."""
         try:
             while True:
+                cursor = self.session.cursor
                 frames = self._driver.outgoing(self._loop.time(), _BURST_FRAMES)
+                if self.tap is not None:
+                    self.tap.sent(frames, cursor, self.session.cursor)
                 await self._connection.send(frames)
                 if self._driver.has_events:
                     self._changed()
@@ -184,6 +196,10 @@ class Link:
     def _stopped(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._broken(error)
+
+    def _note_end(self) -> None:
+        if self.tap is not None:
+            self.tap.closed(self.session.error)
 
     def _broken(self, error: Exception) -> None:
         """A defect here must not leave a stream waiting for ever."""

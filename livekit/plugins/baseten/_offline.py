@@ -11,6 +11,7 @@ from ._audio import Intake
 from ._connector import Connector
 from ._events import Event, Final, Hypothesis
 from ._recognition import Recognition
+from ._record import Recording
 from ._speech import speech_data
 from ._wire import mean_confidence
 
@@ -21,11 +22,13 @@ async def recognized(
     connector: Connector,
     *,
     timeout_s: float,
+    recording: Recording | None = None,
 ) -> stt.SpeechData:
     """Everything that is said in ``buffer``, as one result with the words and times of all.
 
     Args:
         recognition: A new one, that keeps as much audio as this.
+        recording: Of this call, if there is one.
         timeout_s: For the handshake.
 
     Raises:
@@ -35,14 +38,23 @@ async def recognized(
     intake = Intake()
     wall_s = time.time()  # noqa: TID251  # when audio was pushed is a time of day
     for frame in buffer if isinstance(buffer, list) else [buffer]:
-        recognition.push(intake.converted(frame), intake.position, wall_s)
-    recognition.push(intake.rest(), intake.position, wall_s)
+        pcm = intake.converted(frame)
+        recognition.push(pcm, intake.position, wall_s)
+        if recording is not None:
+            recording.pushed(pcm)
+    rest = intake.rest()
+    recognition.push(rest, intake.position, wall_s)
+    if recording is not None:
+        recording.pushed(rest)
     recognition.end_input()
     events: list[Event] = []
     if not recognition.has_nothing_left:
         loop = asyncio.get_running_loop()
+        asked_s = loop.time()
         link = await connector.open_new(recognition.new_session(), timeout_s=timeout_s)
         recognition.attach(link.session, loop.time())
+        if recording is not None and link.tap is not None:
+            link.tap.carry(recording, acquire_s=loop.time() - asked_s, is_reused=False)
         link.carry(recognition, lambda: recognition.advance(loop.time()))
         try:
             while not recognition.is_done:

@@ -31,6 +31,7 @@ from ._events import AudioLost, HallucinationDropped, MessageSkipped, ServerWarn
 from ._link import Link
 from ._options import Options
 from ._recognition import Recognition
+from ._record import Recorder
 from ._session import Patience
 from ._speech import Speaker, to_api_error
 from ._timeline import SAMPLE_RATE_HZ
@@ -83,13 +84,16 @@ class SpeechStream(stt.RecognizeStream):
         options: Options,
         limits: Limits,
         conn_options: APIConnectOptions,
+        recorder: Recorder | None = None,
     ) -> None:
         self._connector = connector
         self._options = self._options_tried = self._options_proven = options
         self._limits = limits
         self._intake = Intake()
         self._recognition = recognition
-        self._speaker = Speaker(f"baseten-{uuid.uuid4().hex[:12]}", self._recognition.wall.at)
+        request_id = f"baseten-{uuid.uuid4().hex[:12]}"
+        self._speaker = Speaker(request_id, self._recognition.wall.at)
+        self._recording = None if recorder is None else recorder.start(request_id, options)
         self._connect_timeout_s = conn_options.timeout
         self._link: Link | None = None
         self._has_connected = False
@@ -135,6 +139,8 @@ class SpeechStream(stt.RecognizeStream):
         self._check_input_not_ended()
         self._check_not_closed()
         pcm = self._intake.converted(frame)
+        if self._recording is not None:
+            self._recording.pushed(pcm)
         self._recognition.push(pcm, self._intake.position, _wall_s())
         self._moved()
 
@@ -150,6 +156,8 @@ class SpeechStream(stt.RecognizeStream):
             return
         self._check_input_not_ended()
         self._check_not_closed()
+        if self._recording is not None:
+            self._recording.flushed()
         self._recognition.flush()
         self._moved()
 
@@ -161,7 +169,11 @@ class SpeechStream(stt.RecognizeStream):
         """
         self._check_input_not_ended()
         self._check_not_closed()
-        self._recognition.push(self._intake.rest(), self._intake.position, _wall_s())
+        rest = self._intake.rest()
+        if self._recording is not None:
+            self._recording.pushed(rest)
+            self._recording.input_ended()
+        self._recognition.push(rest, self._intake.position, _wall_s())
         self._recognition.end_input()
         self._input_ch.close()
         self._moved()
@@ -175,6 +187,7 @@ class SpeechStream(stt.RecognizeStream):
         # The usage of the last seconds is in the channel by now; let the metrics have it.
         await asyncio.wait({self._metrics_task}, timeout=0.05)
         await super().aclose()
+        self._end_recording()  # its task may never have begun
 
     async def __aenter__(self) -> Self:
         return self
@@ -218,6 +231,8 @@ class SpeechStream(stt.RecognizeStream):
         """Recognize with ``options`` from the next pause in the speech on; see `STT`."""
         if options != self._options:
             self._options = options
+            if self._recording is not None:
+                self._recording.changed(options)
             self._apply_options()
 
     # One connection after the other
@@ -230,6 +245,7 @@ class SpeechStream(stt.RecognizeStream):
             self._recognition.give_up()
             self._emit()
             self._report_loss(at_once=True)
+            self._end_recording()
 
     async def _run(self) -> None:
         """One connection. LiveKit calls again after a retryable error; nothing is lost between."""
@@ -266,6 +282,9 @@ class SpeechStream(stt.RecognizeStream):
         if before is not None:
             self._connector.close_later(before)
         self._recognition.attach(opened.link.session, self._now())
+        if self._recording is not None and opened.link.tap is not None:
+            acquire_s, is_reused = opened.acquire_s, opened.is_reused
+            opened.link.tap.carry(self._recording, acquire_s=acquire_s, is_reused=is_reused)
         opened.link.carry(self._recognition, self._emit)
         self._report_loss(at_once=True)
 
@@ -307,7 +326,10 @@ class SpeechStream(stt.RecognizeStream):
             error.permanent = self._options == self._options_proven
             self._options = self._options_proven
         self._retry_after_s = error.retry_after_s if isinstance(error, HandshakeRefused) else 0.0
-        return to_api_error(error)
+        named = to_api_error(error)
+        if self._recording is not None:
+            self._recording.failed(named, recoverable=named.retryable)
+        return named
 
     # Changed options
 
@@ -327,7 +349,7 @@ class SpeechStream(stt.RecognizeStream):
 
     def _change_failed(self, error: APIError) -> None:
         logger.warning("the new options could not be applied, the call goes on without: %s", error)
-        self._emit_error(error, recoverable=True)
+        self._emit_recoverable(error)
         if not error.retryable:
             self._options = self._options_tried
 
@@ -361,9 +383,10 @@ class SpeechStream(stt.RecognizeStream):
             elif isinstance(event, MessageSkipped):
                 logger.warning("skipping messages that cannot be read: %s", event.reason)
             elif not self._event_ch.closed:
-                self._event_ch.send_nowait(
-                    self._speaker.said(event, offset_s=self._offset_s, now_wall_s=_wall_s())
-                )
+                said = self._speaker.said(event, offset_s=self._offset_s, now_wall_s=_wall_s())
+                if self._recording is not None:
+                    self._recording.said(said, self._offset_s)
+                self._event_ch.send_nowait(said)
         if self._recognition.is_pausing:
             self._changeover.paused()
 
@@ -375,6 +398,8 @@ class SpeechStream(stt.RecognizeStream):
             not self._loss_reported or unreported >= _LOSS_WARNING_SAMPLES or at_once
         ):
             self._loss_reported = lost
+            if self._recording is not None:
+                self._recording.lost(lost)
             logger.warning(
                 "no connection to Baseten for longer than replay_buffer_s=%g: %.1f s of audio were "
                 "dropped unheard so far",
@@ -387,7 +412,16 @@ class SpeechStream(stt.RecognizeStream):
         said = warned.message.strip().splitlines()[-1] if warned.message.strip() else ""
         error = APIError(f"Baseten: {warned.error_type or 'error'}: {said}", retryable=True)
         logger.warning("the Baseten server reports a problem and goes on: %s", error.message)
+        self._emit_recoverable(error)
+
+    def _emit_recoverable(self, error: APIError) -> None:
+        if self._recording is not None:
+            self._recording.failed(error, recoverable=True)
         self._emit_error(error, recoverable=True)
+
+    def _end_recording(self) -> None:
+        if self._recording is not None:
+            self._recording.close()
 
     @staticmethod
     def _now() -> float:

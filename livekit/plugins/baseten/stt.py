@@ -32,6 +32,7 @@ from ._offline import recognized
 from ._options import Granularity, Model, Options
 from ._prompt import MAX_PROMPT_TOKENS, fitted, unique
 from ._recognition import Recognition
+from ._record import Recorder
 from ._session import Patience, Session
 from ._speech import to_api_error
 from ._stream import Limits, SpeechStream
@@ -88,6 +89,7 @@ class STT(stt.STT):
         health_check_timeout_s: float = 5.0,
         allow_plaintext: bool = False,
         http_session: aiohttp.ClientSession | None = None,
+        record: str | os.PathLike[str] | None = None,
         sample_rate: int = 16000,
         encoding: NotGivenOr[str] = NOT_GIVEN,
         buffer_size_seconds: NotGivenOr[float] = NOT_GIVEN,
@@ -150,6 +152,9 @@ class STT(stt.STT):
                 the wire unencrypted.
             http_session: Used instead of LiveKit's or an own one; never closed here. A private
                 certificate authority goes in through its connector.
+            record: Folder, made if need be, into which each call is recorded: the audio, what went
+                over the wire and when, everything that was understood. Whoever can read the folder
+                can hear the call. The key is in none of it.
             sample_rate: 16000 only: the server hears everything as 16 kHz. Audio that is pushed
                 may have any rate.
             encoding: "pcm_s16le" only.
@@ -200,21 +205,24 @@ class STT(stt.STT):
             replay_buffer_s=_above(0, replay_buffer_s=replay_buffer_s),
             cold_start_timeout_s=_at_least(0, cold_start_timeout=cold_start_timeout or 0.0),
         )
-        self._connector = Connector(
-            Endpoint(
-                resolve_url(
-                    model_endpoint=model_endpoint
-                    or (None if model_id or chain_id else os.environ.get("BASETEN_MODEL_ENDPOINT")),
-                    model_id=model_id,
-                    chain_id=chain_id,
-                    environment=environment,
-                    deployment_id=deployment_id,
-                    allow_plaintext=allow_plaintext,
-                ),
-                _key(api_key),
+        endpoint = Endpoint(
+            resolve_url(
+                model_endpoint=model_endpoint
+                or (None if model_id or chain_id else os.environ.get("BASETEN_MODEL_ENDPOINT")),
+                model_id=model_id,
+                chain_id=chain_id,
+                environment=environment,
+                deployment_id=deployment_id,
+                allow_plaintext=allow_plaintext,
             ),
+            _key(api_key),
+        )
+        self._recorder = None if record is None else Recorder(record, endpoint)
+        self._connector = Connector(
+            endpoint,
             http_session,
             ping_interval_s=_at_least(0, ping_interval_s=ping_interval_s),
+            is_tapped=self._recorder is not None,
         )
         self._streams = weakref.WeakSet[SpeechStream]()
         super().__init__(capabilities=_capabilities(self._options))
@@ -252,6 +260,7 @@ class STT(stt.STT):
             options=options,
             limits=self._limits,
             conn_options=conn_options,
+            recorder=self._recorder,
         )
         self._streams.add(stream)
         return stream
@@ -266,6 +275,8 @@ class STT(stt.STT):
         options = self._options_with_keyterms
         if is_given(language):
             options = options.updated(language=language)
+        request_id = f"baseten-{uuid.uuid4().hex[:12]}"
+        recording = None if self._recorder is None else self._recorder.start(request_id, options)
         try:
             data = await recognized(
                 buffer,
@@ -273,11 +284,20 @@ class STT(stt.STT):
                 self._recognition(options, replay_s=1.0 + calculate_audio_duration(buffer)),
                 self._connector,
                 timeout_s=conn_options.timeout,
+                recording=recording,
             )
+            event = stt.SpeechEvent(stt.SpeechEventType.FINAL_TRANSCRIPT, request_id, [data])
+            if recording is not None:
+                recording.said(event, 0.0)
         except BasetenError as e:
-            raise to_api_error(e) from None
-        request_id = f"baseten-{uuid.uuid4().hex[:12]}"
-        return stt.SpeechEvent(stt.SpeechEventType.FINAL_TRANSCRIPT, request_id, [data])
+            error = to_api_error(e)
+            if recording is not None:
+                recording.failed(error, recoverable=False)
+            raise error from None
+        finally:
+            if recording is not None:
+                recording.close()
+        return event
 
     def update_options(
         self,
@@ -384,6 +404,8 @@ class STT(stt.STT):
             await stream.aclose()
         self._streams.clear()
         await self._connector.aclose()
+        if self._recorder is not None:
+            await self._recorder.aclose()
 
     async def __aenter__(self) -> Self:
         return self
