@@ -168,7 +168,7 @@ def tail(text: str, columns: int) -> str:
     end = text[-columns:]
     while cell_len(end) > columns - 2:
         end = end[1:]
-    return "… " + end
+    return "… " + end.lstrip()
 
 
 def show_log(shown: Display) -> None:
