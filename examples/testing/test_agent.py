@@ -9,6 +9,7 @@ import pytest
 from agent import CANNOT_HEAR, Booking
 from conftest import Call
 
+from livekit.agents import RunResult
 from livekit.plugins.baseten.emulator import ScriptedServer, faults
 from livekit.plugins.baseten.testing import Caller
 
@@ -31,6 +32,14 @@ async def test_no_table_is_large_enough_for_nine(call: Call, baseten_caller: Cal
     await baseten_caller.say("a table for nine")
     await call.until_said("assistant", "no table has more than 8 seats")
     assert call.restaurant.bookings == []
+
+
+async def test_what_needs_no_ears_is_run_by_livekit(call: Call) -> None:
+    call.mind.answers[FOR_FOUR] = BOOK_FOR_FOUR
+    ran: RunResult = await call.session.run(user_input=FOR_FOUR)
+    ran.expect.next_event().is_function_call(name="book_table")
+    ran.expect.contains_message(role="assistant")
+    assert call.restaurant.bookings == [Booking(4, "20:00")]
 
 
 async def test_a_noise_is_no_turn(call: Call, baseten_caller: Caller) -> None:
