@@ -119,6 +119,12 @@ async def test_it_plays_from_where_it_is_clicked(shown: Tab) -> None:
     assert await shown.value("audio.error") is None
 
 
+async def test_a_gap_is_heard_from_its_end(shown: Tab) -> None:
+    await shown.click(LANES, x=await x_on_screen(shown, 6.8), y=await y_of(shown, "audio"))
+    assert await shown.value("head") == pytest.approx(6.8, abs=0.02)
+    assert await shown.value("audio.currentTime") == pytest.approx(6.0, abs=0.01)
+
+
 async def test_it_plays_across_a_gap_to_its_end(shown: Tab) -> None:
     await shown.value("seek(5.8)")
     await shown.value("document.body.focus()")

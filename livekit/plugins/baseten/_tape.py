@@ -133,7 +133,6 @@ class Tape:
         if (
             before is not None
             and before.fields == more.fields
-            and before.stop == more.start
             and more.since - before.at <= _GAP_S
             and more.at - before.since <= _STRETCH_S
         ):

@@ -32,7 +32,6 @@ def encoded(pcm: NDArray[np.int16]) -> bytes:
             block = np.ascontiguousarray(pcm[at : at + _FRAME_SAMPLES]).reshape(1, -1)
             frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
             frame.sample_rate = SAMPLE_RATE_HZ
-            frame.pts = at
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return out.getvalue()
