@@ -127,12 +127,23 @@ def test_each_caption_comes_with_its_first_word(format: Format) -> None:
 
 @CAPTIONS
 def test_captions_change_where_a_sentence_ends(format: Format) -> None:
-    text = "This one takes about as long as half of a caption. And this one is the other half."
-    shown = read(format, spoken(text, word_s=0.5))
-    assert [" ".join(cue.lines) for cue in shown] == [
-        "This one takes about as long as half of a caption.",
-        "And this one is the other half.",
-    ]
+    first = "That is what she said to us."
+    second = "Nobody who was there that evening believed a single word of the whole story."
+    shown = read(format, spoken(f"{first} {second}", word_s=0.2))
+    assert [" ".join(cue.lines) for cue in shown] == [first, second]
+
+
+@CAPTIONS
+def test_captions_change_where_somebody_pauses(format: Format) -> None:
+    first = spoken("so that is what she said to us", word_s=0.2)
+    second = spoken(
+        "nobody who was there that evening believed a single word of the whole story",
+        start_s=first.end_s + 0.8,
+        word_s=0.2,
+    )
+    text, words = f"{first.text} {second.text}", [*first.words, *second.words]
+    shown = read(format, Segment(text, 0.0, second.end_s, words=words))
+    assert [" ".join(cue.lines) for cue in shown] == [first.text, second.text]
 
 
 @CAPTIONS

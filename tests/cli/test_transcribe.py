@@ -40,6 +40,15 @@ def damage(path: Path, size: int) -> None:
         file.write(np.random.default_rng(1).bytes(size))
 
 
+def empty_file(path: Path) -> Path:
+    """A sound file of no length."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8_000)
+    return path
+
+
 class Two:
     """Two people: the first two words are Ann's."""
 
@@ -129,11 +138,7 @@ async def test_at_the_pace_of_speech_it_takes_as_long_as_it_is(
 async def test_no_sound_at_all_is_an_empty_transcript_and_a_word_about_it(
     transcribe: Command, baseten: Server, tmp_path: Path
 ) -> None:
-    nothing = tmp_path / "nothing.wav"
-    with wave.open(str(nothing), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(8_000)
+    nothing = empty_file(tmp_path / "nothing.wav")
     ran = await transcribe(nothing, "-f", "json", url=baseten.url)
     assert ran.status == 0
     assert json.loads(ran.out)["segments"] == []
@@ -501,6 +506,21 @@ async def test_ctrl_c_ends_it_at_once_and_keeps_what_is_done(
     assert (ran.out, ran.err) == ("", "Stopped; 1 of 2 files are transcribed.\n")
     assert [path.name for path in texts.iterdir()] == ["talk.txt"]
     assert (texts / "talk.txt").read_text() == TEXT
+
+
+async def test_what_is_done_when_ctrl_c_comes_does_not_wait_for_what_is_not(
+    transcribe: Command, talk: Path, tmp_path: Path, gate: Gate
+) -> None:
+    nothing = empty_file(tmp_path / "nothing.wav")
+    async with (
+        serve(recognizer=gate) as server,
+        transcribe.started(talk, nothing, url=server.url) as process,
+    ):
+        said = await asyncio.wait_for(process.err.readline(), 30)
+        assert said.startswith(f"{nothing}: ".encode())
+        process.send_signal(signal.SIGINT)
+        ran = await process.ran()
+    assert (ran.status, ran.out) == (128 + signal.SIGINT, f"==> {nothing} <==\n")
 
 
 # The microphone

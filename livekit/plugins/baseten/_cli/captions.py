@@ -20,6 +20,11 @@ _SHORTEST_S = 1.0
 # A pause of this length between two words is a good place to change the caption.
 _PAUSE_S = 0.4
 
+# What it costs to change it here or there; a caption without any text costs 1.
+_AT_A_PAUSE = 0.1
+_AT_A_COMMA = 0.5
+_IN_MID_SENTENCE = 0.8
+
 _SENTENCE_END = re.compile(r"[.?!…。？！]['\"”’)]*$")  # noqa: RUF001 - full width, as Chinese has
 _CLAUSE_END = re.compile(r"[,;:、，；：]['\"”’)]*$")  # noqa: RUF001
 
@@ -150,10 +155,10 @@ def _cost(words: Sequence[Word], first: int, stop: int) -> float:
     """How bad it is to show these words together and the next ones after them."""
     text = "".join(word.text for word in words[first:stop]).strip()
     emptiness = 1 - min(1.0, cell_len(text) / (LINES * LINE_COLUMNS))
-    cost = 0.5 + emptiness**2  # fewer and fuller is better
-    if stop < len(words):
-        if words[stop].start_s - words[stop - 1].end_s >= _PAUSE_S or _SENTENCE_END.search(text):
-            cost -= 0.4
-        elif not _CLAUSE_END.search(text):
-            cost += 0.3
-    return cost
+    if stop == len(words) or _SENTENCE_END.search(text):
+        at_the_end = _AT_A_PAUSE
+    elif words[stop].start_s - words[stop - 1].end_s >= _PAUSE_S:
+        at_the_end = _AT_A_PAUSE
+    else:
+        at_the_end = _AT_A_COMMA if _CLAUSE_END.search(text) else _IN_MID_SENTENCE
+    return emptiness**2 + at_the_end  # so fewer and fuller is better
