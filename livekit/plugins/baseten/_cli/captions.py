@@ -155,9 +155,8 @@ def _cost(words: Sequence[Word], first: int, stop: int) -> float:
     """How bad it is to show these words together and the next ones after them."""
     text = "".join(word.text for word in words[first:stop]).strip()
     emptiness = 1 - min(1.0, cell_len(text) / (LINES * LINE_COLUMNS))
-    if stop == len(words) or _SENTENCE_END.search(text):
-        at_the_end = _AT_A_PAUSE
-    elif words[stop].start_s - words[stop - 1].end_s >= _PAUSE_S:
+    pause_s = math.inf if stop == len(words) else words[stop].start_s - words[stop - 1].end_s
+    if pause_s >= _PAUSE_S or _SENTENCE_END.search(text):
         at_the_end = _AT_A_PAUSE
     else:
         at_the_end = _AT_A_COMMA if _CLAUSE_END.search(text) else _IN_MID_SENTENCE
