@@ -249,7 +249,10 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     baseten.STT(model_endpoint=ENDPOINT)
 
 
-@pytest.mark.parametrize("key", ["tw0 w0rds", "l1ne-br3ak\n", "\u201cqu0ted\u201d", "t4b\th3re"])
+@pytest.mark.parametrize(
+    "key",
+    ["tw0 w0rds", "l1ne-br3ak\n", "\u201cqu0ted\u201d", "t4b\th3re", '"qu0ted"', "'qu0ted'"],
+)
 def test_a_key_that_was_not_copied_whole_is_an_error_that_does_not_show_it(key: str) -> None:
     with pytest.raises(ValueError, match="api_key") as e:
         new_stt(api_key=key)

@@ -8,7 +8,13 @@ import logging
 import pytest
 from reliability.loopback import Kind, calling, check, client, listening, only, serve, working
 
-from livekit.agents import APIConnectOptions, APIError, APIStatusError, APITimeoutError
+from livekit.agents import (
+    APIConnectionError,
+    APIConnectOptions,
+    APIError,
+    APIStatusError,
+    APITimeoutError,
+)
 from livekit.plugins.baseten import _connector, _stream
 from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech, faults
 
@@ -349,6 +355,14 @@ async def test_warm_up_waits_until_the_model_has_answered() -> None:
             listener.stream.end_input()
             check(await listener.ended(), SPEECH)
             assert listener.acquired[0].connection_reused
+        assert len(server.handshakes) == 1
+
+
+@only("whisper", because="Qwen3-ASR says nothing until it hears speech")
+async def test_warm_up_does_not_wait_for_what_takes_no_websockets() -> None:
+    async with serve(*[faults.CloseBeforeMetadata(1003)] * 3) as server, client(server) as stt:
+        with pytest.raises(APIConnectionError, match="is it a streaming model"):
+            await asyncio.wait_for(stt.warm_up(600.0), 15)
         assert len(server.handshakes) == 1
 
 

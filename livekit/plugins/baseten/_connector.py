@@ -279,9 +279,7 @@ def _delay_s(error: BasetenError, attempt: int) -> float:
 def _may_be_waking(error: BasetenError) -> bool:
     if isinstance(error, HandshakeRefused):
         return error.status in _WAKING_STATUSES
-    if isinstance(error, ConnectFailed):
-        return not error.permanent
-    return isinstance(error, SessionLost)
+    return isinstance(error, (ConnectFailed, SessionLost)) and not error.permanent
 
 
 async def _as_it_is(link: Link) -> Link:

@@ -32,10 +32,11 @@ class Endpoint:
         return {"Authorization": f"Api-Key {self.api_key}"}
 
     def __post_init__(self) -> None:
-        if not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:
+        is_plain = self.api_key.isascii() and self.api_key.isprintable()
+        if not is_plain or any(c in self.api_key for c in " \"'"):
             raise ValueError(
-                "api_key: has characters that no Baseten key has (a space, a line break or "
-                "something outside ASCII); was it copied whole?"
+                "api_key: has characters that no Baseten key has (a space, a quote, a line break "
+                "or something outside ASCII); was it copied whole, and nothing besides?"
             )
 
 

@@ -95,16 +95,22 @@ class ServerFailed(BasetenError):
         self.permanent = permanent
 
 
+# RFC 6455 section 7.4.1: the peer objects to what was sent and not to when.
+_PERMANENT_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
+
+
 class SessionLost(BasetenError):
     """
     Attributes:
         code: WebSocket close code; 1006 where there was no close frame.
+        permanent: Another connection would end the same way.
     """
 
     def __init__(self, code: int, reason: str = "") -> None:
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
+        self.permanent = code in _PERMANENT_CLOSE_CODES
 
     def __str__(self) -> str:
         detail = f": {self.reason}" if self.reason else ""

@@ -30,9 +30,6 @@ from ._timeline import SAMPLE_RATE_HZ
 
 SpokenEvent = SpeechStarted | Interim | Preflight | Final | SpeechEnded | Used
 
-# RFC 6455 section 7.4.1: the peer objects to what was sent and not to when.
-_PERMANENT_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
-
 # What to check, by HTTP status of the refused handshake (docs/protocol.md, handshake failures).
 _HANDSHAKE_HINTS = {
     400: "the URL is not right for a WebSocket; it must end in /websocket",
@@ -162,9 +159,7 @@ def to_api_error(error: BasetenError) -> APIError:
     if isinstance(error, SessionLost):
         if error.code == 1003:
             message += ": the deployment takes no WebSockets; is it a streaming model?"
-        return APIConnectionError(
-            f"Baseten: {message}", retryable=error.code not in _PERMANENT_CLOSE_CODES
-        )
+        return APIConnectionError(f"Baseten: {message}", retryable=not error.permanent)
     if isinstance(error, WrongDialect):
         return APIError(f"Baseten: {message}", retryable=False)
     return APIError(f"{type(error).__name__}: {message}", retryable=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -164,4 +165,10 @@ def _named(error: Exception, timeout_s: float) -> BasetenError:
         )
     if isinstance(error, aiohttp.InvalidURL):
         return ConnectFailed(f"not a URL that can be connected to: {error}", permanent=True)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return ConnectFailed(f"there is no host {error.host}")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno
+        why = os.strerror(number).lower() if number else str(error.os_error)
+        return ConnectFailed(f"{error.host}, port {error.port}: {why}")
     return ConnectFailed(f"{type(error).__name__}: {error}")
