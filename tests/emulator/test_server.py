@@ -78,6 +78,12 @@ async def test_a_call_from_upgrade_to_finished() -> None:
         assert (connection.close_code, connection.close_reason) == (1000, "bye")
 
 
+async def test_a_model_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match=r"'qwen'.*'whisper' and 'qwen3-asr'"):
+        async with serve(model="qwen"):  # type: ignore[arg-type]
+            pass
+
+
 async def test_bad_metadata_closes_1011_without_a_word() -> None:
     async with serve() as server, opening(server) as client:
         await client.send('{"language":"en"}')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Literal
+from typing import Literal, get_args
 
 from ._core import Core
 from ._qwen3 import Qwen3
@@ -11,6 +11,15 @@ from ._voice import VoiceDetectorFactory
 from ._whisper import Whisper
 
 Model = Literal["whisper", "qwen3-asr"]
+
+
+def check_model(model: str) -> None:
+    """
+    Raises:
+        ValueError: There is no such model.
+    """
+    if model not in get_args(Model):
+        raise ValueError(f"model={model!r}: there are {' and '.join(map(repr, get_args(Model)))}")
 
 
 def core_of(

@@ -11,19 +11,17 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, get_args
+from typing import Any
 
 from . import faults
 from ._handshake import Handshake
-from ._models import Model
+from ._models import Model, check_model
 from ._received import Received
 from ._recognizer import Word
 from ._server import Server, serve
 from ._threaded import ServerThread
 from ._turns import CONFIDENCE, FLOOR, Turn, TurnRecognizer
 from ._voice import AmplitudeDetector, VoiceDetectorFactory
-
-MODELS = get_args(Model)
 
 
 class ScriptedServer:
@@ -46,8 +44,7 @@ class ScriptedServer:
         floor: int = FLOOR,
         **options: Any,
     ) -> None:
-        if model not in MODELS:
-            raise ValueError(f"model={model!r}: there are {' and '.join(map(repr, MODELS))}")
+        check_model(model)
         self.model = model
         self._recognizer = TurnRecognizer(floor=floor)
         serving = serve(

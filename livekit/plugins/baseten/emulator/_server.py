@@ -20,7 +20,7 @@ from ._connection import Connection
 from ._core import Core
 from ._handshake import GIVEN_UP, Handshake, refusal, response
 from ._hearing import Conduct, Event
-from ._models import Model, core_of
+from ._models import Model, check_model, core_of
 from ._recognizer import Recognizer
 from ._voice import AmplitudeDetector, VoiceDetectorFactory
 
@@ -275,6 +275,7 @@ async def serve(
         observer: Told of everything that happens to a connection.
         handshake_observer: Told of every upgrade, when it is asked for and when it is answered.
     """
+    check_model(model)
     executor = ThreadPoolExecutor(BLOCKING_RECOGNITIONS, "emulator")
     heard_by = recognizer or CodedRecognizer()
 
