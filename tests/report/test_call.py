@@ -117,6 +117,9 @@ def test_audio_faster_than_speech_is_shown_in_its_own_time(fast: tuple[Axis, Cal
     assert (third.x0, third.x1) == (near(6.5), near(7.4))
     assert call.delays_s == call.first_partials_s == []
     assert call.flushes[0].x == near(5.9)
+    lost, after = call.connections
+    assert (lost.carried, lost.closed) == (near(0), near(4))  # what it had been sent by then
+    assert (after.carried, after.closed) == (near(4), near(6))
     assert call.connections[1].replayed == (near(2), near(4))
     assert call.replayed_s == near(2)
 

@@ -64,7 +64,7 @@ def report(
         fail(f"{target}: cannot be written: {e.strerror or e}")
     out.print(str(target))
     if show and not webbrowser.open(target.resolve().as_uri()):
-        fail("there is no browser to open it in")
+        err.print("there is no browser here to open it in")
 
 
 def _private(path: Path) -> int:

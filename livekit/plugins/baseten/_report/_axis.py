@@ -55,9 +55,10 @@ class Axis:
             self.segments = [Segment(0, self.samples, 0.0, self.samples / SAMPLE_RATE_HZ)]
         self._starts = [segment.start for segment in self.segments]
         sent = [line for line in lines if isinstance(line, Sent)]
-        reached = np.maximum.accumulate([line.stop for line in sent] or [0])
-        self._sent_at = np.array([line.at for line in sent] or [0.0])
-        self._sent_x = reached / SAMPLE_RATE_HZ
+        times = [at_s for line in sent for at_s in (line.since, line.at)]
+        reached = [sample for line in sent for sample in (line.start, line.stop)]
+        self._sent_at = np.maximum.accumulate(times or [0.0])
+        self._sent_x = np.maximum.accumulate(reached or [0]) / SAMPLE_RATE_HZ
         last = lines[-1].at if lines else 0.0
         end = self.segments[-1].x1 if self.segments else 0.0
         self.end = max(end, last) if self.is_live else end

@@ -35,7 +35,7 @@ const utteranceRows = call.utterances.map((u) => {
   const last = u.finals[u.finals.length - 1];
   if (!last) said.append(element("span", { className: "note", text: "no final" }));
   const sure = last && last.confidence !== null ? `confidence ${last.confidence.toFixed(2)}` : "";
-  const about = [last && last.language, sure, `${u.interims.length} interims`].filter(Boolean).join(" · ");
+  const about = [last && last.language, sure, `${u.interims.length} interim${u.interims.length === 1 ? "" : "s"}`].filter(Boolean).join(" · ");
   said.append(element("div", { className: "note", text: about }));
   const delay = last ? last.delay_s : null;
   const row = element("tr", {},
