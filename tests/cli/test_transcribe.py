@@ -347,7 +347,8 @@ async def test_a_sleeping_model_is_waited_for_if_asked_to(transcribe: Command, t
         (["a.mp3", "--mic"], "name files to transcribe, or --mic"),
         (["a.mp3", "b.mp3", "-f", "srt"], "name a folder"),
         (["x/a.mp3", "y/a.mp3", "-o", "folder"], "would both be"),
-        (["a.mp3", "--language", "klingon"], "klingon"),
+        (["a.mp3", "--language", "klingon"], "--language 'klingon': not a language"),
+        (["a.mp3", "--endpoint", "ws://a.example/websocket"], "or --allow-plaintext if"),
         (["a.mp3", "--jobs", "0"], "--jobs"),
     ],
 )

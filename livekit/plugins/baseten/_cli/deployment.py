@@ -54,9 +54,21 @@ AllowPlaintext = Annotated[
 ]
 
 
+# What a constructor's error calls by an argument's name, as the command line has it.
+_ON_THE_COMMAND_LINE = {
+    "allow_plaintext=True": "--allow-plaintext",
+    "model_endpoint=": "--endpoint ",
+    "language=": "--language ",
+    "pass api_key or": "pass --api-key or",
+}
+
+
 def speech_to_text(**arguments: Any) -> STT:
     """An `STT` of these arguments; ends with exit status 2 and what is wrong with them."""
     try:
         return STT(**arguments)
     except ValueError as e:
-        fail(str(e), status=2)
+        said = str(e)
+        for name, option in _ON_THE_COMMAND_LINE.items():
+            said = said.replace(name, option)
+        fail(said, status=2)
