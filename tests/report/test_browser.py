@@ -154,6 +154,23 @@ async def test_the_wheel_zooms_where_it_points_and_dragging_moves(shown: Tab) ->
     assert await span(shown) == pytest.approx(before)
 
 
+async def test_two_fingers_zoom(shown: Tab) -> None:
+    before = await span(shown)
+    x, y = await shown.point(LANES)
+
+    async def touch(kind: str, *xs: float) -> None:
+        points = [{"x": x, "y": y, "id": i} for i, x in enumerate(xs)]
+        await shown.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    await touch("touchStart", x - 50)
+    await touch("touchStart", x - 50, x + 50)
+    for apart in (80, 110, 150):
+        await touch("touchMove", x - apart, x + apart)
+    await touch("touchEnd")
+    assert await span(shown) < before / 2
+    assert await shown.value("head") == 0  # they were no click
+
+
 async def test_keys_zoom_and_step(shown: Tab) -> None:
     before = await span(shown)
     await shown.press("+", text="+")

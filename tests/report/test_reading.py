@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from report.recordings import RATE_HZ, a_call, tone
 
-from livekit.plugins.baseten._report import NotARecording, read
+from livekit.plugins.baseten._report import NotARecording, _reading, read
 
 
 def lines_of(path: Path) -> list[str]:
@@ -106,3 +108,26 @@ def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None
     other.write_bytes(content)
     with pytest.raises(NotARecording, match=r"notes\.jsonl: not a recorded call"):
         read(other)
+
+
+def test_the_format_is_described_as_it_is_read() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "reports.md").read_text()
+    rows = re.findall(
+        r"^\| (`\w+`(?:, `\w+`)*) \| (.*?) \|", document.split("## The format")[1], re.M
+    )
+    described = {
+        kind: set(re.findall(r"`(\w+)`", has))
+        for kinds, has in rows
+        for kind in re.findall(r"`(\w+)`", kinds)
+    }
+    union, _ = get_args(_reading.AnyLine)
+    models = {
+        kind: model
+        for model in (_reading.Header, *get_args(union))
+        for kind in get_args(model.model_fields["kind"].annotation)
+    }
+    assert described.keys() == models.keys()
+    for kind, fields in described.items():
+        read_here = models[kind].model_fields.keys() - {"kind", "at"}
+        assert fields <= read_here, kind
+        assert kind == "event" or fields == read_here, kind
