@@ -84,6 +84,8 @@ def test_the_wheel_has_types_licence_and_all_modules(wheel: zipfile.ZipFile) -> 
     for module in PACKAGE.rglob("*.py"):
         assert str(module.relative_to(ROOT)) in names
     assert "livekit/plugins/baseten/_cli/sentence.wav" in names
+    for part in (PACKAGE / "_report").glob("*.*"):
+        assert str(part.relative_to(ROOT)) in names
 
 
 def test_the_metadata_is_that_of_this_version(wheel: zipfile.ZipFile) -> None:

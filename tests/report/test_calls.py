@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reliability.loopback import ALIKE, MODELS, check, listening
+from reliability.loopback import ALIKE, FRAME_S, MODELS, check, listening
 
 from livekit import rtc
 from livekit.agents import APIStatusError
@@ -149,6 +149,20 @@ async def test_a_flush_and_the_silence_made_up_for_it(tmp_path: Path) -> None:
     assert call.flushes[0].answered is not None
     assert call.connections[0].silence_s > 0.3
     assert recorded.is_whole  # closed before the end of the input is closed all the same
+
+
+async def test_the_offset_of_the_framework_is_not_taken_for_audio(tmp_path: Path) -> None:
+    async with recording(tmp_path) as (_, stt), listening(stt) as listener:
+        listener.stream.start_time_offset = 100.0
+        listener.push(SPEECH.pcm)
+        listener.stream.end_input()
+        check(await listener.ended(), SPEECH, offset_s=100.0)
+    recorded = the_call(tmp_path)
+    final = next(event for event in of(Event, recorded) if event.type == "final_transcript")
+    assert final.start > 100
+    words = [word for final in shown(recorded).finals for word in final.words]
+    for word, spoken in zip(words, SPEECH.words, strict=True):
+        assert word.x0 == pytest.approx(spoken.start_s, abs=FRAME_S)
 
 
 async def test_a_connection_opened_ahead_shows_from_its_start(tmp_path: Path) -> None:

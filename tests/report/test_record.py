@@ -25,6 +25,7 @@ from livekit.plugins.baseten._errors import SessionLost
 from livekit.plugins.baseten._options import Options
 from livekit.plugins.baseten._record import Recorder, Tap
 from livekit.plugins.baseten._report import read
+from livekit.plugins.baseten._tape import Tape
 
 URL = "wss://model-abc.api.baseten.co/environments/production/websocket"
 WHISPER = Options.create("whisper", prompt="Dashwood")
@@ -276,6 +277,27 @@ async def test_no_thread_is_left_when_no_call_is(tmp_path: Path) -> None:
     to.start("baseten-3", WHISPER).close()
     await to.aclose()
     assert len(files(tmp_path)) == 2 * 3
+
+
+async def test_what_a_crash_leaves_can_be_read_and_played(tmp_path: Path) -> None:
+    """Written so far, and nothing closed: as the files are when the process is killed."""
+    now = asyncio.get_running_loop().time
+    tape = Tape(tmp_path / "call", {"id": "baseten-1"}, now(), KEY)
+    recording = _record.Recording(tmp_path / "call", lambda: tape, now)
+    for _ in range(50):
+        recording.pushed(PCM)
+    recording.flushed()
+    recording.write()
+    recording.pushed(PCM)  # not written any more
+    call = read(tmp_path / "call.jsonl")
+    assert not call.is_whole
+    assert call.unreadable == []
+    assert call.pcm is not None
+    assert len(call.pcm) == 50 * 320
+    with wave.open(str(tmp_path / "call.wav")) as wav:
+        assert wav.getnframes() == 50 * 320
+    recording.abandon()
+    recording.write()
 
 
 LEFT_OPEN = """
