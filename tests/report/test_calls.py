@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -18,12 +19,20 @@ from reliability.loopback import ALIKE, FRAME_S, MODELS, check, listening
 from livekit import rtc
 from livekit.agents import APIStatusError
 from livekit.agents.stt import SpeechEvent
-from livekit.plugins.baseten import STT, _stream
+from livekit.plugins.baseten import STT, _connector, _stream
 from livekit.plugins.baseten._options import Model
 from livekit.plugins.baseten._report import Recorded, page, read
 from livekit.plugins.baseten._report._axis import Axis
 from livekit.plugins.baseten._report._call import Call, made_out
-from livekit.plugins.baseten._report._reading import Event, Flushed, Line, Message, Problem
+from livekit.plugins.baseten._report._reading import (
+    Changed,
+    Closed,
+    Event,
+    Flushed,
+    Line,
+    Message,
+    Problem,
+)
 from livekit.plugins.baseten._tape import Tape
 from livekit.plugins.baseten.emulator import Server, coded_speech, faults, serve
 
@@ -112,7 +121,12 @@ async def test_a_call_is_all_there(tmp_path: Path, model: Model) -> None:
     assert [word.text for final in call.finals for word in final.words] == [
         word.text for word in SPEECH.words
     ]
+    (ended,) = of(Flushed, recorded)
+    assert (ended.kind, ended.position) == ("input_ended", len(SPEECH.pcm) // 2)
     (link,) = call.connections
+    assert link.handshake_s > 0
+    (closed,) = of(Closed, recorded)
+    assert closed.error is None
     assert link.sent_s == pytest.approx(len(SPEECH.pcm) / 32_000, abs=0.001)
     assert not link.is_lost
 
@@ -193,6 +207,7 @@ async def test_changed_options_have_their_connection(tmp_path: Path) -> None:
     opened = [json.loads(m.text) for m in of(Message, recorded) if "audio_language" in m.text]
     assert [o["whisper_params"]["audio_language"] for o in opened] == ["en", "de"]
     assert [c.is_lost for c in shown(recorded).connections] == [False, False]
+    assert [changed.options["language"] for changed in of(Changed, recorded)] == ["de"]
 
 
 async def test_a_refused_call_says_why_and_not_with_which_key(tmp_path: Path) -> None:
@@ -205,6 +220,42 @@ async def test_a_refused_call_says_why_and_not_with_which_key(tmp_path: Path) ->
     assert not problem.recoverable
     assert recorded.is_whole
     nothing_holds_the_key(tmp_path)
+
+
+async def test_a_problem_after_which_the_call_goes_on_is_told(tmp_path: Path) -> None:
+    fault = faults.Error(recoverable=True, message="hiccup", after_samples=8_000)
+    async with recording(tmp_path, fault) as (_, stt):
+        check(await transcribed(stt), SPEECH)
+    (problem,) = of(Problem, the_call(tmp_path))
+    assert "hiccup" in problem.message
+    assert problem.recoverable
+
+
+async def test_audio_of_another_rate_is_recorded_to_its_last_sample(tmp_path: Path) -> None:
+    second = rtc.AudioFrame(bytes(2 * 24_000), 24_000, 1, 24_000)
+    async with recording(tmp_path / "stream") as (_, stt), stt.stream() as stream:
+        stream.push_frame(second)
+        stream.end_input()
+        async for _event in stream:
+            pass
+    async with recording(tmp_path / "whole") as (_, stt):
+        await stt.recognize([second])
+    for folder in ("stream", "whole"):
+        pcm = the_call(tmp_path / folder).pcm
+        assert pcm is not None
+        assert len(pcm) == 16_000
+
+
+async def test_a_call_that_ends_by_itself_is_whole_before_anybody_closes_it(
+    tmp_path: Path,
+) -> None:
+    async with recording(tmp_path) as (_, stt), listening(stt) as listener:
+        (writer,) = [t for t in threading.enumerate() if t.name == "baseten-recorder"]
+        listener.push(SPEECH.pcm)
+        listener.stream.end_input()
+        await listener.ended()
+        await asyncio.to_thread(writer.join, 20)  # it ends with the last call
+        assert the_call(tmp_path).is_whole
 
 
 async def test_audio_that_was_lost_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,6 +290,17 @@ async def test_a_whole_recording_at_once_is_recorded(tmp_path: Path) -> None:
     assert len(shown(recorded).connections) == 1
 
 
+async def test_a_whole_recording_that_is_refused_says_why(tmp_path: Path) -> None:
+    frame = rtc.AudioFrame(SPEECH.pcm, 16_000, 1, len(SPEECH.pcm) // 2)
+    with pytest.raises(APIStatusError):
+        async with recording(tmp_path, faults.Refuse(401)) as (_, stt):
+            await stt.recognize([frame])
+    recorded = the_call(tmp_path)
+    (problem,) = of(Problem, recorded)
+    assert "401" in problem.message
+    assert recorded.is_whole
+
+
 async def test_each_stream_is_a_recording(tmp_path: Path) -> None:
     async with recording(tmp_path) as (_, stt):
         for _ in range(2):
@@ -268,6 +330,7 @@ async def test_without_record_there_is_no_thread_and_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_connector, "Tap", None)  # none is made
     async with serve() as server, STT(model_endpoint=server.url, api_key=KEY) as stt:
         check(await transcribed(stt), SPEECH)
         assert not [t for t in threading.enumerate() if t.name == "baseten-recorder"]

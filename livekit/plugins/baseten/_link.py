@@ -140,7 +140,8 @@ class Link:
         self.release()
         # Both may have failed: gathering retrieves what each has to say.
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._note_end()
+        if self.tap is not None:
+            self.tap.closed(self.session.error)
         await self._connection.close()
         self._ended.set()
 
@@ -152,7 +153,6 @@ class Link:
                 text = await self._connection.receive()
             except SessionLost as lost:
                 session.disconnected(lost.code, lost.reason)
-                self._note_end()
             else:
                 if self.tap is not None:
                     self.tap.received(text)
@@ -196,10 +196,6 @@ class Link:
     def _stopped(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._broken(error)
-
-    def _note_end(self) -> None:
-        if self.tap is not None:
-            self.tap.closed(self.session.error)
 
     def _broken(self, error: Exception) -> None:
         """A defect here must not leave a stream waiting for ever."""

@@ -263,7 +263,6 @@ class Tap:
         self._kept: list[_Note] = []
         self._recording: Recording | None = None
         self._number = 0
-        self._is_closed = False
 
     def carry(self, recording: Recording, *, acquire_s: float, is_reused: bool) -> None:
         """``recording`` has the connection from now on, and learns what went over it before.
@@ -295,14 +294,11 @@ class Tap:
         self._put(len(text) + _LINE_BYTES, Tape.received, text, self._now())
 
     def closed(self, error: BasetenError | None) -> None:
-        """The connection is over; the first to say so is right.
+        """The connection is over.
 
         Args:
             error: Why, None where it was closed from here with its work done.
         """
-        if self._is_closed:
-            return
-        self._is_closed = True
         fields: dict[str, Any] = {"error": str(error) if error is not None else None}
         if isinstance(error, SessionLost):
             fields |= {"code": error.code, "reason": error.reason}
