@@ -29,6 +29,7 @@ class Gate:
     Attributes:
         opened: From now on all are let through.
         passes: How many finals with words go through before that.
+        holds: One is being held back.
     """
 
     blocking = True
@@ -36,6 +37,7 @@ class Gate:
     def __init__(self, passes: int) -> None:
         self.passes = passes
         self.opened = Event()
+        self.holds = Event()
         self._coded = CodedRecognizer()
 
     def recognize(self, pcm: bytes, *, is_final: bool) -> Sequence[Word]:
@@ -43,6 +45,7 @@ class Gate:
         if is_final and words:
             self.passes -= 1
             if self.passes < 0:
+                self.holds.set()
                 self.opened.wait()
         return words
 
