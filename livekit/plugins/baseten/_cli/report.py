@@ -58,8 +58,7 @@ def report(
     with err.status("Making the page"):  # ten seconds for an hour
         made = page(recorded)
     try:
-        with open(_private(target), "w", encoding="utf-8", newline="\n") as written:
-            written.write(made)
+        write(made, target)
     except OSError as e:
         fail(f"{target}: cannot be written: {e.strerror or e}")
     out.print(str(target))
@@ -67,9 +66,15 @@ def report(
         err.print("there is no browser here to open it in")
 
 
-def _private(path: Path) -> int:
-    """As private as the recording is, where it is a new file."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def write(page: str, target: Path) -> None:
+    """Write a page, as private as the recording is where it is a new file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(file, "w", encoding="utf-8", newline="\n") as written:
+        written.write(page)
 
 
 def _which(folder: Path) -> str:

@@ -64,8 +64,8 @@ def _told(line: Line) -> tuple[str, str] | None:
     if isinstance(line, Event):
         return "event", _event(line)
     if isinstance(line, Connected):
-        how = "opened before it was needed" if line.is_reused else f"{line.handshake_s:.3f} s"
-        return "connection", f"connected (handshake: {how})"
+        ahead = ", before it was needed" if line.is_reused else ""
+        return "connection", f"connected (handshake: {line.handshake_s:.3f} s{ahead})"
     if isinstance(line, Closed):
         return "connection", line.error or "closed by the client"
     if isinstance(line, Flushed):
