@@ -84,9 +84,11 @@ def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path: Path) -> None:
     assert "page.html: cannot be written: No such file or directory" in line
 
 
-def test_the_recording_is_not_written_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".jsonl", ".wav"])
+def test_the_recording_is_not_written_over(tmp_path: Path, suffix: str) -> None:
     recording = a_call(tmp_path / "call")
-    before = recording.read_bytes()
-    done = run(recording, "-o", recording)
+    threatened = recording.with_suffix(suffix)
+    before = threatened.read_bytes()
+    done = run(recording, "-o", threatened)
     assert done.exit_code == 2
-    assert recording.read_bytes() == before
+    assert threatened.read_bytes() == before

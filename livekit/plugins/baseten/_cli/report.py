@@ -49,7 +49,7 @@ def report(
     except OSError as e:
         fail(f"{file}: cannot be read: {e.strerror or e}")
     target = output or recorded.path.with_suffix(".html")
-    if target.resolve() in (recorded.path.resolve(), file.resolve()):
+    if target.resolve() in [recorded.path.with_suffix(s).resolve() for s in (".jsonl", ".wav")]:
         fail(f"{target}: this is the recording; the page needs another name", status=2)
     if not recorded.is_whole:
         err.print(f"{file}: cut off before the call ended; the page has what there is")
