@@ -83,7 +83,7 @@ def test_the_wheel_has_types_licence_and_all_modules(wheel: zipfile.ZipFile) -> 
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     for module in PACKAGE.rglob("*.py"):
         assert str(module.relative_to(ROOT)) in names
-    assert "livekit/plugins/baseten/_cli/sentence.wav" in names
+    assert "livekit/plugins/baseten/_cli/checking/sentence.wav" in names
     for part in (PACKAGE / "_report").glob("*.*"):
         assert str(part.relative_to(ROOT)) in names
 

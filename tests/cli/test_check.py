@@ -21,10 +21,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from livekit.plugins import baseten
-from livekit.plugins.baseten._cli import app, sentence
-from livekit.plugins.baseten._cli.checkup import Checkup, Wrong
-from livekit.plugins.baseten._cli.diagnosis import Measured, notes, unsuitable
-from livekit.plugins.baseten._cli.steps import Steps
+from livekit.plugins.baseten._cli import app
+from livekit.plugins.baseten._cli.checking import sentence
+from livekit.plugins.baseten._cli.checking.checkup import Checkup, Wrong
+from livekit.plugins.baseten._cli.checking.diagnosis import Measured, notes, unsuitable
+from livekit.plugins.baseten._cli.checking.steps import Steps
 from livekit.plugins.baseten._endpoint import Endpoint
 from livekit.plugins.baseten._options import Options
 from livekit.plugins.baseten.emulator import (

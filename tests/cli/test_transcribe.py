@@ -225,6 +225,29 @@ async def test_options_reach_the_deployment(
     assert metadata["streaming_params"]["enable_partial_transcripts"] is False
 
 
+async def test_calls_are_recorded_for_the_report(
+    transcribe: Command, baseten: Server, talk: Path, tmp_path: Path
+) -> None:
+    ran = await transcribe(talk, "--report", tmp_path / "calls", url=baseten.url)
+    assert (ran.status, ran.err) == (0, "")
+    (recording,) = (tmp_path / "calls").glob("*.jsonl")
+    assert recording.with_suffix(".wav").exists()
+    lines = [json.loads(line) for line in recording.read_text().splitlines()]
+    assert lines[-1]["kind"] == "end"
+    finals = [line["text"] for line in lines if line.get("type") == "final_transcript"]
+    assert " ".join(finals).split() == ran.out.split()
+
+
+async def test_a_folder_for_reports_that_cannot_be_is_status_2(
+    transcribe: Command, baseten: Server, talk: Path
+) -> None:
+    ran = await transcribe(talk, "--report", talk / "calls", url=baseten.url)
+    assert ran.status == 2
+    assert "--report" in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert not baseten.handshakes
+
+
 # Many files
 
 

@@ -1,13 +1,13 @@
-"""The command line: `python -m livekit.plugins.baseten`, a module for each command."""
+"""The command line: `python -m livekit.plugins.baseten`, a module or a folder for each command."""
 
 from __future__ import annotations
 
 import typer
 
-from .check import check
+from .checking.check import check
 from .report import report
-from .serve import ServeCommand, serve
-from .transcribe import transcribe
+from .serving.serve import ServeCommand, serve
+from .transcribing.transcribe import transcribe
 
 app = typer.Typer(
     add_completion=False,

@@ -59,6 +59,7 @@ _ON_THE_COMMAND_LINE = {
     "allow_plaintext=True": "--allow-plaintext",
     "model_endpoint=": "--endpoint ",
     "language=": "--language ",
+    "record=": "--report ",
     "pass api_key or": "pass --api-key or",
 }
 

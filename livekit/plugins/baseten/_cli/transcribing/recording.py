@@ -10,7 +10,7 @@ from pathlib import Path
 
 from livekit.agents import APIError, stt
 
-from .. import STT, SpeechStream
+from ... import STT, SpeechStream
 from .media import Media
 from .pace import Lead
 from .transcript import Segment, Transcript, segment_of

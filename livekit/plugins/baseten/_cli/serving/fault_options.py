@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal
 
-from ..emulator import faults
+from ...emulator import faults
 
 NONE = "none"
 _AT = "after_samples"  # what @ stands for

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from livekit.agents import APIError
 
-from .._errors import (
+from ..._errors import (
     ConnectTimedOut,
     HandshakeRefused,
     MetadataRefused,

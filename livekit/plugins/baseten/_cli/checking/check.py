@@ -11,13 +11,11 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from .._endpoint import Endpoint as ResolvedEndpoint
-from .._endpoint import resolve_url
-from .._options import Options
-from . import diagnosis
-from .checkup import Checkup, Wrong
-from .console import fail, out
-from .deployment import (
+from ..._endpoint import Endpoint as ResolvedEndpoint
+from ..._endpoint import resolve_url
+from ..._options import Options
+from ..console import fail, out
+from ..deployment import (
     AllowPlaintext,
     ApiKey,
     ChainId,
@@ -28,6 +26,8 @@ from .deployment import (
     ModelName,
     speech_to_text,
 )
+from . import diagnosis
+from .checkup import Checkup, Wrong
 from .steps import Steps
 
 _SHOWN = {

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
-from .console import err
+from ..console import err
 
 # The file that the task under way is about, for what is logged meanwhile.
 about: contextvars.ContextVar[str] = contextvars.ContextVar("about", default="")

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import STT
-from . import deployment, microphone
+from ... import STT
+from .. import deployment
+from . import microphone
 from .batch import Batch, Page, Style
 from .display import Display, display, show_log, stop_writing
 from .formats import Format
@@ -74,6 +75,13 @@ def transcribe(
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for a model that is asleep.")
     ] = 0,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Record there what goes over the wire, and the sound; `report` shows it.",
+        ),
+    ] = None,
     endpoint: deployment.Endpoint = None,
     model: deployment.Model = deployment.ModelName.whisper,
     api_key: deployment.ApiKey = None,
@@ -93,6 +101,7 @@ def transcribe(
       transcribe talk.mp3 -f json | jq .    words, times, speakers
       transcribe calls/*.wav -o texts -j 8  a folder, eight files at once
       transcribe --mic                      what you say, until Ctrl-C
+      transcribe talk.mp3 --report calls    and what went over the wire
 
     To try it without a key: run `serve` in another terminal, and pass the
     URL that it prints: --endpoint URL --api-key any.
@@ -129,6 +138,7 @@ def transcribe(
         keyterms=keyterm,
         enable_diarization=diarize,
         cold_start_timeout=wait or None,
+        record=report,
         **arguments,
     )
     style = Style(format, timestamps, force, jobs, real_time)

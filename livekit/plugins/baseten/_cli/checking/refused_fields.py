@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .._connector import Connector
-from .._errors import MetadataRefused
-from .._options import Options
-from .._session import Patience, Session
-from .._wire.whisper import Whisper
+from ..._connector import Connector
+from ..._errors import MetadataRefused
+from ..._options import Options
+from ..._session import Patience, Session
+from ..._wire.whisper import Whisper
 
 Path = tuple[str, ...]
 

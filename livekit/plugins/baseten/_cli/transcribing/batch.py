@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import STT
+from ... import STT
 from .display import Display, about
 from .formats import Format, Writer, writer
 from .media import MediaError, check_is_there

@@ -17,11 +17,11 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
-from .console import fail, out
-from .deployment import ModelName
+from ..console import fail, out
+from ..deployment import ModelName
 
 if TYPE_CHECKING:
-    from ..emulator import Recognizer, VoiceDetector, faults
+    from ...emulator import Recognizer, VoiceDetector, faults
     from .streams import Streams
 
 NOISE_FLOOR = 300  # of 32767: what a quiet room is below, as 16-bit samples
@@ -163,7 +163,7 @@ def _plan(texts: list[str]) -> tuple[faults.Entry, ...]:
 
 
 async def _serve(setting: _Setting) -> None:
-    from ..emulator import serve as serve_emulator
+    from ...emulator import serve as serve_emulator
     from .fault_options import Repeated
     from .streams import Streams
 
@@ -203,7 +203,7 @@ async def _serve(setting: _Setting) -> None:
 
 @contextlib.contextmanager
 def _recognizer(setting: _Setting) -> Iterator[Recognizer]:
-    from ..emulator import CodedRecognizer, ScriptRecognizer, SphinxRecognizer
+    from ...emulator import CodedRecognizer, ScriptRecognizer, SphinxRecognizer
 
     if setting.recognizer is RecognizerName.sphinx:
         with SphinxRecognizer() as sphinx:
@@ -217,7 +217,7 @@ def _recognizer(setting: _Setting) -> Iterator[Recognizer]:
 
 
 def _voice_detector(setting: _Setting) -> type[VoiceDetector]:
-    from ..emulator import AmplitudeDetector, SileroDetector
+    from ...emulator import AmplitudeDetector, SileroDetector
 
     # Coded speech is no speech to a detector that was trained on voices.
     is_coded = setting.recognizer is RecognizerName.coded

@@ -10,12 +10,12 @@ from typing import Any
 
 from livekit.agents import APIConnectOptions, APIError
 
-from .._connector import Connector
-from .._endpoint import Endpoint
-from .._errors import BasetenError, MetadataRefused
-from .._options import Options
-from .._speech import to_api_error
-from ..stt import STT
+from ..._connector import Connector
+from ..._endpoint import Endpoint
+from ..._errors import BasetenError, MetadataRefused
+from ..._options import Options
+from ..._speech import to_api_error
+from ...stt import STT
 from . import diagnosis, network, sentence
 from .hearing import Hearing, listen
 from .refused_fields import refused_fields

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .fault_options import described
 
 if TYPE_CHECKING:
-    from ..emulator import Connection, Event, Handshake
+    from ...emulator import Connection, Event, Handshake
 
 _SAMPLE_RATE_HZ = 16_000
 _KEPT_ENDED = 100

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from livekit import rtc
 from livekit.agents import stt
 
-from .._stream import SpeechStream
-from ..stt import STT
+from ..._stream import SpeechStream
+from ...stt import STT
 from . import sentence
 
 _BLOCK_S = 0.02

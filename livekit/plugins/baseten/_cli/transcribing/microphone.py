@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from livekit import rtc
 from livekit.agents import APIError, stt
 
-from .. import STT
+from ... import STT
 from .recording import Ears, Unheard, final_of, reason
 from .transcript import Transcript
 

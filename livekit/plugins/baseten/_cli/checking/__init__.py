@@ -1,0 +1,1 @@
+"""`check`: whether a deployment is right for live use."""

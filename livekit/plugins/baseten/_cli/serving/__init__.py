@@ -1,0 +1,1 @@
+"""`serve`: a Baseten on this machine, in a terminal."""

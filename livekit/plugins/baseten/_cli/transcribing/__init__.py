@@ -1,0 +1,1 @@
+"""`transcribe`: recordings and the microphone, to text, JSON or captions."""
