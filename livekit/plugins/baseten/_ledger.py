@@ -27,6 +27,7 @@ class Ledger:
 
     def __init__(self, *, keep_s: float) -> None:
         self._keep_s = keep_s
+        self._keep_samples = round(keep_s * SAMPLE_RATE_HZ)
         self._used = 0
         self.journal = Journal()
         self.wall = WallClock()
@@ -55,8 +56,7 @@ class Ledger:
         before = self.journal.stop
         self.journal.push(pcm)
         self.wall.pushed(stop, now_wall_s)
-        held = self.journal.stop - self.journal.start
-        excess = held - round(self._keep_s * SAMPLE_RATE_HZ)
+        excess = self.journal.stop - self.journal.start - self._keep_samples
         if excess <= 0:
             return 0
         # Audio that came faster than speech is not old, least of all what came this moment.
@@ -70,7 +70,8 @@ class Ledger:
 
     def sent_up_to(self, cursor: int) -> int:
         """A connection's sending stands at ``cursor``; returns the samples to report as used."""
-        self.sent = max(self.sent, cursor)
+        if cursor > self.sent:
+            self.sent = cursor
         return self.unreported() if self.sent - self._used >= _USAGE_EVERY_SAMPLES else 0
 
     def unreported(self) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ._eager import started
 from ._errors import LocalProtocolError, SessionLost
 from ._session import ENDED, Session
 from ._transport import Connection
@@ -103,12 +102,16 @@ class Link:
             return
         self._is_writing = True
         try:
-            rest = started(self._write())
+            rest = self._write()
+        except SessionLost:
+            return  # for good; the server may have said why: the reader will find out
         except Exception as e:  # noqa: BLE001  # whoever pushed audio has no part in it
             self._broken(e)
             return
-        if rest is not None:
-            self._writing = self._task(_awaited(rest), "baseten-write")
+        if rest is None:
+            self._is_writing = False
+        else:
+            self._writing = self._task(self._write_on(rest), "baseten-write")
 
     async def ended(self) -> None:
         """Wait until the session is over, one way or the other."""
@@ -163,26 +166,35 @@ class Link:
             self._arm()
         self._ended.set()
 
-    async def _write(self) -> None:
-        """Send what there is to send."""
-        try:
-            while True:
-                cursor = self.session.cursor
-                frames = self._driver.outgoing(self._loop.time(), _BURST_FRAMES)
-                if self.tap is not None:
-                    self.tap.sent(frames, cursor, self.session.cursor)
-                await self._connection.send(frames)
-                if self._driver.has_events:
-                    self._changed()
-                if not self._driver.has_outgoing:
-                    break
-                await asyncio.sleep(0)
-        except SessionLost:
-            return  # the server may have said why: the reader will find out
-        self._is_writing = False
+    def _write(self) -> Awaitable[None] | None:
+        """Send what is ready, or a good part of it.
+
+        Returns:
+            What to wait for before there can be more, if anything.
+        """
+        cursor = self.session.cursor
+        frames = self._driver.outgoing(self._loop.time(), _BURST_FRAMES)
+        if self.tap is not None:
+            self.tap.sent(frames, cursor, self.session.cursor)
+        rest = self._connection.send(frames)
+        if self._driver.has_events:
+            self._changed()
         timer = self._timer
         if timer is None or timer.when() > self._loop.time() + self._driver.least_wait_s:
             self._arm()
+        if rest is None and len(frames) >= _BURST_FRAMES:
+            return _OTHERS_TURN
+        return rest
+
+    async def _write_on(self, rest: Awaitable[None]) -> None:
+        """Send all that there is, as fast as the socket takes it."""
+        try:
+            await rest
+            while self._driver.has_outgoing:
+                await (self._write() or _OTHERS_TURN)
+        except SessionLost:
+            return
+        self._is_writing = False
 
     @property
     def _tasks(self) -> list[asyncio.Task[None]]:
@@ -237,8 +249,14 @@ class Link:
             self._ended.set()
 
 
-async def _awaited(rest: Awaitable[None]) -> None:
-    await rest
+class _Turn:
+    """Waits while whoever else is ready gets a turn of the event loop."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield
+
+
+_OTHERS_TURN = _Turn()
 
 
 def _nobody() -> None:

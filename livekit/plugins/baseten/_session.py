@@ -225,8 +225,7 @@ class Session:
 
     def outgoing(self, now: float, limit: int) -> list[str | bytes]:
         """The next frames for the socket, ``limit`` of them or a few more."""
-        out: list[str | bytes] = []
-        out += self._controls
+        out: list[str | bytes] = list(self._controls)
         self._controls.clear()
         if self._journal is None or self.state in ENDED:
             return out

@@ -136,8 +136,9 @@ class SpeechStream(stt.RecognizeStream):
         """
         if self._has_failed:
             return
-        self._check_input_not_ended()
-        self._check_not_closed()
+        if self._input_ch.closed or self._event_ch.closed:
+            self._check_input_not_ended()
+            self._check_not_closed()
         pcm = self._intake.converted(frame)
         if self._recording is not None:
             self._recording.pushed(pcm)

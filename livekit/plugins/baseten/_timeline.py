@@ -99,7 +99,10 @@ class ConnectionClock:
 
     def audio(self, samples: int) -> None:
         """``samples`` of the user's audio were sent."""
-        self._extend(samples, moves=True)
+        if self._moves[-1]:
+            self.sent += samples
+        else:
+            self._extend(samples, moves=True)
 
     def silence(self, samples: int) -> None:
         """``samples`` of made-up silence were sent."""
@@ -148,11 +151,11 @@ class WallClock:
     def pushed(self, stop: int, now_s: float) -> None:
         """The stream up to sample ``stop`` had been pushed by ``now_s`` (epoch seconds)."""
         start, self._stop = self._stop, stop
-        # A sample inside the block was spoken before its end, but not before the last block came.
-        begun_s = max(self._last_push_s, now_s - (stop - start) / SAMPLE_RATE_HZ)
-        self._last_push_s = now_s
-        off_pace_s = now_s - self._interpolate(len(self._positions) - 1, stop)
-        if start == 0 or abs(off_pace_s) > self._JITTER_S:
+        last_push_s, self._last_push_s = self._last_push_s, now_s
+        on_pace_s = self._times_s[-1] + (stop - self._positions[-1]) / SAMPLE_RATE_HZ
+        if start == 0 or not -self._JITTER_S <= now_s - on_pace_s <= self._JITTER_S:
+            # A sample inside the block was spoken before its end, but not before the block before.
+            begun_s = max(last_push_s, now_s - (stop - start) / SAMPLE_RATE_HZ)
             if start == self._positions[-1]:
                 self._times_s[-1] = begun_s
             else:

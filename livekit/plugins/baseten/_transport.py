@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Generator, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -66,25 +66,26 @@ class Connection:
             error = _named(e, timeout_s)
         raise error  # out here: the original, which holds the key, is not even its context
 
-    async def send(self, frames: Sequence[str | bytes]) -> None:
-        """Send ``frames`` in one go. Waits only while the socket takes no more.
+    def send(self, frames: Sequence[str | bytes]) -> Awaitable[None] | None:
+        """Send ``frames``, in one piece.
+
+        Returns:
+            None where the socket took them. Else what has to be awaited before more is sent.
 
         Raises:
-            SessionLost: The socket is closed.
+            SessionLost: The socket is closed; awaiting may raise it too.
         """
+        full: list[Awaitable[None]] = []
         try:
             if len(frames) == 1:
-                await self._sending(frames[0])
-                return
-            full: list[Awaitable[None]] = []
+                return _Full([rest]) if (rest := started(self._sending(frames[0]))) else None
             with self._written_together:
                 for frame in frames:
                     if (rest := started(self._sending(frame))) is not None:
                         full.append(rest)
-            for rest in full:
-                await rest
-        except (aiohttp.ClientError, OSError, RuntimeError) as e:
-            raise SessionLost(1006, f"sending failed: {e}") from None
+        except _FAILURES as e:
+            raise _lost_in_sending(e) from None
+        return _Full(full) if full else None
 
     def _sending(self, frame: str | bytes) -> Coroutine[Any, Any, None]:
         if isinstance(frame, bytes):
@@ -113,6 +114,28 @@ class Connection:
         # Whatever goes wrong with it, it is closed then.
         with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError):
             await within(_CLOSE_TIMEOUT_S, self._ws.close())
+
+
+class _Full:
+    """Waits until a socket takes more."""
+
+    def __init__(self, rests: Sequence[Awaitable[None]]) -> None:
+        self._rests = rests
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        try:
+            for rest in self._rests:
+                yield from rest.__await__()
+        except _FAILURES as e:
+            raise _lost_in_sending(e) from None
+
+
+# What aiohttp raises where a socket is closed.
+_FAILURES = (aiohttp.ClientError, OSError, RuntimeError)
+
+
+def _lost_in_sending(error: Exception) -> SessionLost:
+    return SessionLost(1006, f"sending failed: {error}")
 
 
 class _WrittenTogether:
