@@ -133,6 +133,9 @@ def aims(measured: Measured) -> list[list[str]]:
         if any(measured.has("cpu", kind) for kind in PEERS):
             against = ratios(ours, measured.better_peer(calls))
             at_most(f"CPU at {_calls(calls)}, to the better peer's", 0.5, against, "")
+            # A socket and a resampler alone: what is left for everything else.
+            floor = ratios(measured.net_cpu("bare", calls), measured.better_peer(calls))
+            row("the bare loop's at that, for comparison", "", floor, "", None)
         at_most(
             f"CPU at {_calls(calls)}, to the bare loop's",
             1.5,

@@ -95,7 +95,7 @@ class Reader:
     def _hypothesis(self, transcript: Transcript, start: int, end: int) -> Hypothesis:
         self._language = transcript.language or self._language
         end = heard_to = max(start, end)
-        words = tuple(self._spoken(word, start, end) for word in transcript.words)
+        words = self._spoken(transcript.words, start, end)
         if words:
             start, end = words[0].start, max(word.end for word in words)
         return Hypothesis(
@@ -110,16 +110,22 @@ class Reader:
             is_suspect=transcript.is_suspect,
         )
 
-    def _spoken(self, word: Word, start: int, end: int) -> SpokenWord:
-        text, start_s, end_s, confidence, speaker = word
-        begun = start if start_s is None else self._position(start_s)
-        ended = end if end_s is None else self._position(end_s)
-        return SpokenWord(text, begun, ended if ended > begun else begun, confidence, speaker)
+    def _spoken(self, words: tuple[Word, ...], start: int, end: int) -> tuple[SpokenWord, ...]:
+        """``words`` in stream samples; one without times reaches from ``start`` to ``end``.
 
-    def _position(self, connection_s: float) -> int:
-        """The stream sample at a time that the server names, which it may have made up."""
+        A time that the server names may be made up: nothing was said that has not been sent.
+        """
+        spoken = []
         clock = self._session.clock
-        return clock.to_stream(min(round(connection_s * SAMPLE_RATE_HZ), clock.sent))
+        sent = clock.sent
+        for text, start_s, end_s, confidence, speaker in words:
+            begun, ended = start, end
+            if start_s is not None:
+                begun = clock.to_stream(min(round(start_s * SAMPLE_RATE_HZ), sent))
+            if end_s is not None:
+                ended = clock.to_stream(min(round(end_s * SAMPLE_RATE_HZ), sent))
+            spoken.append(SpokenWord(text, begun, max(begun, ended), confidence, speaker))
+        return tuple(spoken)
 
 
 def samples(seconds: float | None) -> int | None:

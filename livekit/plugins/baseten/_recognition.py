@@ -231,11 +231,6 @@ class Recognition:
         return self._ledger.wall
 
     @property
-    def lost_samples(self) -> int:
-        """Audio dropped that no server has heard, so far."""
-        return self._ledger.lost_samples
-
-    @property
     def error(self) -> BasetenError | None:
         """Why the session under way is over, if it is and its work is not done."""
         if self._progress.is_concluded or self._session is None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from livekit.agents import (
     APIConnectionError,
+    APIConnectOptions,
     APIError,
     APIStatusError,
     APITimeoutError,
@@ -15,6 +18,7 @@ from livekit.agents import (
 )
 from livekit.agents.types import NOT_GIVEN, TimedString
 
+from ._backoff import retry_delay_s
 from ._errors import (
     BasetenError,
     ConnectFailed,
@@ -45,6 +49,21 @@ _HANDSHAKE_HINTS = {
     504: "no replica was ready in time; a model that sleeps takes minutes to wake: see "
     "cold_start_timeout and prewarm()",
 }
+
+
+@dataclass(frozen=True)
+class Retries(APIConnectOptions):
+    """LiveKit's retries, spread so that many calls that were cut at once come back one by one."""
+
+    retry_after_s: Callable[[], float] = lambda: 0.0
+
+    def _interval_for_retry(self, num_retries: int) -> float:
+        return retry_delay_s(
+            num_retries,
+            retry_interval_s=self.retry_interval,
+            uniform=random.uniform,
+            retry_after_s=self.retry_after_s(),
+        )
 
 
 class Speaker:
@@ -97,9 +116,6 @@ class Speaker:
 
 
 def speech_data(hypothesis: Hypothesis, *, offset_s: float) -> stt.SpeechData:
-    def seconds(samples: int) -> float:
-        return samples / SAMPLE_RATE_HZ + offset_s
-
     metadata: dict[str, Any] = {}
     if hypothesis.is_suspect:
         metadata["possible_hallucination"] = True
@@ -115,20 +131,21 @@ def speech_data(hypothesis: Hypothesis, *, offset_s: float) -> stt.SpeechData:
     )
     if not hypothesis.text:
         return data  # without times: zero means none to LiveKit
-    data.start_time, data.end_time = seconds(hypothesis.start), seconds(hypothesis.end)
+    data.start_time = hypothesis.start / SAMPLE_RATE_HZ + offset_s
+    data.end_time = hypothesis.end / SAMPLE_RATE_HZ + offset_s
     if hypothesis.confidence is not None:
         data.confidence = hypothesis.confidence
     if hypothesis.words:
         data.words = [
             TimedString(
-                word.text,
-                start_time=seconds(word.start),
-                end_time=seconds(word.end),
-                confidence=NOT_GIVEN if word.confidence is None else word.confidence,
+                text,
+                start_time=start / SAMPLE_RATE_HZ + offset_s,
+                end_time=end / SAMPLE_RATE_HZ + offset_s,
+                confidence=NOT_GIVEN if confidence is None else confidence,
                 start_time_offset=offset_s,
-                speaker_id=word.speaker,
+                speaker_id=speaker,
             )
-            for word in hypothesis.words
+            for text, start, end, confidence, speaker in hypothesis.words
         ]
     return data
 

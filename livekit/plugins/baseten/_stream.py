@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,6 @@ from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, stt
 
 from ._audio import Intake
-from ._backoff import retry_delay_s
 from ._changeover import Changeover
 from ._connector import Connector, Opened
 from ._errors import (
@@ -29,11 +26,12 @@ from ._errors import (
 )
 from ._events import AudioLost, HallucinationDropped, MessageSkipped, ServerWarned
 from ._link import Link
+from ._notices import Notices
 from ._options import Options
 from ._recognition import Recognition
 from ._record import Recorder
 from ._session import Patience
-from ._speech import Speaker, to_api_error
+from ._speech import Retries, Speaker, to_api_error
 from ._timeline import SAMPLE_RATE_HZ
 from ._wire import dialect_for
 from .log import logger
@@ -44,9 +42,6 @@ if TYPE_CHECKING:
 # A connection that lived this long has worked, even if nobody spoke.
 _WORKED_AFTER_S = 5.0
 
-# Lost audio is one warning for so much of it, not one for each frame.
-_LOSS_WARNING_SAMPLES = 10 * SAMPLE_RATE_HZ
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -55,21 +50,6 @@ class Limits:
     patience: Patience
     replay_buffer_s: float
     cold_start_timeout_s: float
-
-
-@dataclass(frozen=True)
-class _Backoff(APIConnectOptions):
-    """LiveKit's retries, spread so that many calls that were cut at once come back one by one."""
-
-    retry_after_s: Callable[[], float] = lambda: 0.0
-
-    def _interval_for_retry(self, num_retries: int) -> float:
-        return retry_delay_s(
-            num_retries,
-            retry_interval_s=self.retry_interval,
-            uniform=random.uniform,
-            retry_after_s=self.retry_after_s(),
-        )
 
 
 class SpeechStream(stt.RecognizeStream):
@@ -98,12 +78,15 @@ class SpeechStream(stt.RecognizeStream):
         self._link: Link | None = None
         self._has_connected = False
         self._retry_after_s = 0.0
-        self._loss_reported = 0
-        self._hallucinations_dropped = 0
+        self._notices = Notices(
+            replay_buffer_s=limits.replay_buffer_s,
+            lost=self._lost,
+            failed=self._emit_recoverable,
+        )
         self._offset_s = 0.0
         super().__init__(
             stt=stt,
-            conn_options=_Backoff(
+            conn_options=Retries(
                 max_retry=conn_options.max_retry,
                 retry_interval=conn_options.retry_interval,
                 # LiveKit gives the budget back to an attempt that outlived this timeout, taking it
@@ -211,12 +194,12 @@ class SpeechStream(stt.RecognizeStream):
     @property
     def lost_audio_s(self) -> float:
         """Seconds of audio that were dropped unheard because no connection came in time."""
-        return self._recognition.lost_samples / SAMPLE_RATE_HZ
+        return self._notices.lost_samples / SAMPLE_RATE_HZ
 
     @property
     def dropped_hallucinations(self) -> int:
         """Finals that `drop_hallucinations` took for nobody's words."""
-        return self._hallucinations_dropped
+        return self._notices.hallucinations_dropped
 
     @property
     def _has_failed(self) -> bool:
@@ -245,7 +228,7 @@ class SpeechStream(stt.RecognizeStream):
             # However it ended: no start of speech without its end, no flush without an answer.
             self._recognition.give_up()
             self._emit()
-            self._report_loss(at_once=True)
+            self._notices.report_loss()
             self._end_recording()
 
     async def _run(self) -> None:
@@ -287,7 +270,7 @@ class SpeechStream(stt.RecognizeStream):
             acquire_s, is_reused = opened.acquire_s, opened.is_reused
             opened.link.tap.carry(self._recording, acquire_s=acquire_s, is_reused=is_reused)
         opened.link.carry(self._recognition, self._emit)
-        self._report_loss(at_once=True)
+        self._notices.report_loss()
 
     async def _link_ended(self) -> None:
         """Wait until the stream is done.
@@ -371,18 +354,8 @@ class SpeechStream(stt.RecognizeStream):
         """Take in what the session has received, and say what came of it."""
         self._recognition.advance(self._now())
         for event in self._recognition.events():
-            if isinstance(event, AudioLost):
-                self._report_loss()
-            elif isinstance(event, ServerWarned):
-                self._report_warning(event)
-            elif isinstance(event, HallucinationDropped):
-                self._hallucinations_dropped += 1
-                logger.debug(
-                    "a probable hallucination was dropped",
-                    extra={"lk.pii.transcript": event.hypothesis.text},
-                )
-            elif isinstance(event, MessageSkipped):
-                logger.warning("skipping messages that cannot be read: %s", event.reason)
+            if isinstance(event, (AudioLost, ServerWarned, HallucinationDropped, MessageSkipped)):
+                self._notices.take(event)
             elif not self._event_ch.closed:
                 said = self._speaker.said(event, offset_s=self._offset_s, now_wall_s=_wall_s())
                 if self._recording is not None:
@@ -391,34 +364,14 @@ class SpeechStream(stt.RecognizeStream):
         if self._recognition.is_pausing:
             self._changeover.paused()
 
-    def _report_loss(self, *, at_once: bool = False) -> None:
-        """Warn of lost audio: of the first at once, of more in large pieces or when asked to."""
-        lost = self._recognition.lost_samples
-        unreported = lost - self._loss_reported
-        if unreported and (
-            not self._loss_reported or unreported >= _LOSS_WARNING_SAMPLES or at_once
-        ):
-            self._loss_reported = lost
-            if self._recording is not None:
-                self._recording.lost(lost)
-            logger.warning(
-                "no connection to Baseten for longer than replay_buffer_s=%g: %.1f s of audio were "
-                "dropped unheard so far",
-                self._limits.replay_buffer_s,
-                self.lost_audio_s,
-            )
-
-    def _report_warning(self, warned: ServerWarned) -> None:
-        # Of a traceback in the message, the last line says what happened.
-        said = warned.message.strip().splitlines()[-1] if warned.message.strip() else ""
-        error = APIError(f"Baseten: {warned.error_type or 'error'}: {said}", retryable=True)
-        logger.warning("the Baseten server reports a problem and goes on: %s", error.message)
-        self._emit_recoverable(error)
-
     def _emit_recoverable(self, error: APIError) -> None:
         if self._recording is not None:
             self._recording.failed(error, recoverable=True)
         self._emit_error(error, recoverable=True)
+
+    def _lost(self, samples: int) -> None:
+        if self._recording is not None:
+            self._recording.lost(samples)
 
     def _end_recording(self) -> None:
         if self._recording is not None:

@@ -121,9 +121,12 @@ class ConnectionClock:
 
     def to_stream(self, connection_samples: int) -> int:
         """The stream position at a connection position; it stands still in made-up silence."""
-        i = max(0, bisect_right(self._connection, connection_samples) - 1)
-        distance = connection_samples - self._connection[i]
-        return self._stream[i] + (distance if distance > 0 and self._moves[i] else 0)
+        i = -1  # the last stretch; nearly always it is that
+        if connection_samples < self._connection[-1]:
+            i = max(0, bisect_right(self._connection, connection_samples) - 1)
+        if not self._moves[i]:
+            return self._stream[i]
+        return self._stream[i] + max(0, connection_samples - self._connection[i])
 
     def forget(self, connection_samples: int) -> None:
         """Positions before ``connection_samples`` will not be asked for again."""

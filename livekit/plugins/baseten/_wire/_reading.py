@@ -57,10 +57,11 @@ def is_transcription(raw: dict[str, Any]) -> bool:
 def transcript(raw: dict[str, Any]) -> Transcript:
     """Any shape of result: current, or with the top-level ``transcript`` of older runtimes."""
     segments = [s for s in _list(raw.get("segments")) if isinstance(s, dict)]
-    runs = [list(run) for _, run in itertools.groupby(segments, key=_speaker)]
     whole = _read(raw, segments)
-    if len(runs) > 1:
-        whole = whole._replace(parts=tuple(_read(raw, run) for run in runs))
+    if len(segments) > 1:
+        runs = [list(run) for _, run in itertools.groupby(segments, key=_speaker)]
+        if len(runs) > 1:
+            whole = whole._replace(parts=tuple(_read(raw, run) for run in runs))
     held_back = raw.get("next_partial")
     if isinstance(held_back, dict) and _text(held_back.get("text")):
         whole = whole._replace(pending=_read({}, [held_back]))
@@ -69,10 +70,11 @@ def transcript(raw: dict[str, Any]) -> Transcript:
 
 def _read(raw: dict[str, Any], segments: list[dict[str, Any]]) -> Transcript:
     words = tuple(_words(segments))
-    text = " ".join(t for t in (_text(s.get("text")) for s in segments) if t)
+    text = " ".join([t for t in [_text(s.get("text")) for s in segments] if t])
     if not text:
         text = _text(raw.get("transcript", raw.get("text")))
     speakers = [speaker for s in segments if (speaker := _speaker(s)) is not None]
+    suspects = [s for s in segments if s.get("possible_hallucination") is True]
     is_diarized = bool(_list(raw.get("diarization"))) or bool(speakers)
     start_s, end_s = _span(segments)
     if is_diarized and end_s is not None:
@@ -88,9 +90,9 @@ def _read(raw: dict[str, Any], segments: list[dict[str, Any]]) -> Transcript:
         number=_number(raw.get("transcription_num")),
         is_flush=raw.get("is_end_of_audio_flush") is True,
         is_diarized=is_diarized,
-        is_suspect=any(s.get("possible_hallucination") is True for s in segments),
+        is_suspect=bool(suspects),
         language=_language(raw, segments),
-        speaker=max(speakers, key=speakers.count, default=None),
+        speaker=max(speakers, key=speakers.count) if speakers else None,
         confidence=mean_confidence(words) if words else _probability(raw.get("confidence")),
     )
 
@@ -98,8 +100,8 @@ def _read(raw: dict[str, Any], segments: list[dict[str, Any]]) -> Transcript:
 def _span(segments: list[dict[str, Any]]) -> tuple[float | None, float | None]:
     starts = [_seconds(_either(s, "start_time", "start")) for s in segments]
     ends = [_seconds(_either(s, "end_time", "end")) for s in segments]
-    start_s = min((t for t in starts if t is not None), default=None)
-    end_s = max((t for t in ends if t is not None), default=None)
+    start_s = min([t for t in starts if t is not None], default=None)
+    end_s = max([t for t in ends if t is not None], default=None)
     if start_s is not None and end_s is not None and start_s > end_s:
         start_s = None
     return start_s, end_s
@@ -135,25 +137,28 @@ def _kind(raw: dict[str, Any]) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def _words(segments: Iterable[dict[str, Any]]) -> Iterable[Word]:
+def _words(segments: Iterable[dict[str, Any]]) -> list[Word]:
+    words = []
     for segment in segments:
-        speaker = segment.get("speaker")
+        speaker = _speaker(segment)
         for raw in _list(_either(segment, "word_timestamps", "words")):
-            text = _text(_either(raw, "word", "w")) if isinstance(raw, dict) else ""
-            if not text:
-                continue
-            start_s = _seconds(_either(raw, "start_time", "start"))
-            end_s = _seconds(_either(raw, "end_time", "end"))
-            if start_s is not None and end_s is not None and end_s < start_s:
-                end_s = start_s
-            said_by = raw.get("speaker") or speaker
-            yield Word(
-                text,
-                start_s,
-                end_s,
-                _probability(raw.get("prob")),
-                said_by if isinstance(said_by, str) else None,
-            )
+            if isinstance(raw, dict) and (word := _word(raw, speaker)) is not None:
+                words.append(word)
+    return words
+
+
+def _word(raw: dict[str, Any], speaker: str | None) -> Word | None:
+    text = _text(_either(raw, "word", "w"))
+    if not text:
+        return None
+    start_s, end_s = _seconds(raw.get("start_time")), _seconds(raw.get("end_time"))
+    if start_s is None:
+        start_s = _seconds(raw.get("start"))
+    if end_s is None:
+        end_s = _seconds(raw.get("end"))
+    if start_s is not None and end_s is not None and end_s < start_s:
+        end_s = start_s
+    return Word(text, start_s, end_s, _probability(raw.get("prob")), _speaker(raw) or speaker)
 
 
 def _language(raw: dict[str, Any], segments: list[dict[str, Any]]) -> str:
