@@ -107,7 +107,9 @@ class Connection:
             if message.type is aiohttp.WSMsgType.CLOSE:
                 raise SessionLost(int(message.data), str(message.extra or ""))
             why = self._ws.exception()
-            raise SessionLost(1006, f"{type(why).__name__}: {why}" if why else "no close frame")
+            if why is None or isinstance(why, ConnectionError):
+                raise SessionLost(1006, "cut off without a close frame")
+            raise SessionLost(1006, f"{type(why).__name__}: {why}")
 
     async def close(self) -> None:
         """Close it, politely but not patiently."""
