@@ -89,7 +89,7 @@ async def test_a_wrong_key() -> None:
         ran = await checked(server.url)
     assert ran.status == 1
     assert "failed  key         HTTP 401\n" in ran.out
-    assert "check api_key or BASETEN_API_KEY" in ran.line
+    assert "check --api-key or BASETEN_API_KEY" in ran.line
 
 
 async def test_a_key_that_may_not_use_the_deployment() -> None:

@@ -54,14 +54,25 @@ AllowPlaintext = Annotated[
 ]
 
 
-# What a constructor's error calls by an argument's name, as the command line has it.
+# What errors call by the names of `STT`'s arguments, as the command line has it.
 _ON_THE_COMMAND_LINE = {
-    "allow_plaintext=True": "--allow-plaintext",
+    "pass model_endpoint, model_id or chain_id": "pass --endpoint, --model-id or --chain-id",
+    "check model_endpoint": "check --endpoint",
     "model_endpoint=": "--endpoint ",
+    "allow_plaintext=True": "--allow-plaintext",
     "language=": "--language ",
     "record=": "--report ",
     "pass api_key or": "pass --api-key or",
+    "check api_key or": "check --api-key or",
+    "see cold_start_timeout and prewarm()": "--wait 600 waits for it",
 }
+
+
+def in_options(said: str) -> str:
+    """An error in the words of the command line: its options in place of arguments."""
+    for name, option in _ON_THE_COMMAND_LINE.items():
+        said = said.replace(name, option)
+    return said
 
 
 def speech_to_text(**arguments: Any) -> STT:
@@ -69,7 +80,4 @@ def speech_to_text(**arguments: Any) -> STT:
     try:
         return STT(**arguments)
     except ValueError as e:
-        said = str(e)
-        for name, option in _ON_THE_COMMAND_LINE.items():
-            said = said.replace(name, option)
-        fail(said, status=2)
+        fail(in_options(str(e)), status=2)

@@ -16,6 +16,7 @@ from ..._errors import (
     SessionLost,
     WrongDialect,
 )
+from ..deployment import in_options
 
 # What a voice agent can do with. Of an answer that a caller finds quick, about a second, most
 # belongs to the language model and the voice.
@@ -122,9 +123,7 @@ def explained(error: APIError, cause: BaseException | None, *, url: str, wait_s:
     Args:
         cause: What ``error`` was before it was put into LiveKit's words.
     """
-    told = error.message.rstrip(".")
-    if isinstance(cause, ConnectTimedOut):
-        return f"{told}. To wait for it here: --wait 600"
+    told = in_options(error.message.rstrip("."))
     if isinstance(cause, HandshakeRefused):
         return told + _refused(cause.status, url, wait_s)
     if isinstance(cause, (SessionLost, ServerFailed)) and error.retryable:

@@ -11,6 +11,7 @@ from pathlib import Path
 from livekit.agents import APIError, stt
 
 from ... import STT, SpeechStream
+from ..deployment import in_options
 from .media import Media
 from .pace import Lead
 from .transcript import Segment, Transcript, segment_of
@@ -147,5 +148,4 @@ def reason(error: APIError) -> str:
     """What is wrong, in a line, and what to do in the words of the command line."""
     cause = error.__cause__
     said = cause.message if isinstance(cause, APIError) else error.message
-    said = said.replace("see cold_start_timeout and prewarm()", "--wait 600 waits for it")
-    return " ".join(said.split())
+    return " ".join(in_options(said).split())
