@@ -348,6 +348,15 @@ async def test_a_refused_key_is_one_line_for_each_file_and_is_not_shown(
     assert KEY not in ran.err
 
 
+async def test_what_is_missing_is_named_by_its_option(transcribe: Command, talk: Path) -> None:
+    nowhere = await transcribe(talk, url="")
+    assert (nowhere.status, nowhere.out) == (2, "")
+    assert "--endpoint, --model-id or --chain-id" in nowhere.err
+    keyless = await transcribe(talk, url="ws://127.0.0.1:9/websocket", BASETEN_API_KEY="")
+    assert (keyless.status, keyless.out) == (2, "")
+    assert "--api-key or set BASETEN_API_KEY" in keyless.err
+
+
 async def test_a_cut_connection_costs_a_line_and_no_word(transcribe: Command, talk: Path) -> None:
     async with serve(faults.Reset(after_samples=12_000)) as server:
         ran = await transcribe(talk, url=server.url)
