@@ -320,6 +320,25 @@ async def test_what_is_no_sound_is_named_for_what_it_is(
     assert baseten.handshakes == []
 
 
+async def test_a_title_of_any_encoding_is_no_obstacle(
+    transcribe: Command, baseten: Server, tmp_path: Path
+) -> None:
+    path = tmp_path / "titled.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(SPEECH.pcm)
+    title = b"INFOINAM" + (4).to_bytes(4, "little") + "caf\u00e9".encode("latin-1")
+    chunk = b"LIST" + len(title).to_bytes(4, "little") + title
+    sound = path.read_bytes()[12:]
+    path.write_bytes(
+        b"RIFF" + (4 + len(chunk + sound)).to_bytes(4, "little") + b"WAVE" + chunk + sound
+    )
+    ran = await transcribe(path, url=baseten.url)
+    assert (ran.status, ran.out, ran.err) == (0, TEXT, "")
+
+
 async def test_a_damaged_file_is_heard_as_far_as_it_can_be(
     transcribe: Command, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -22,6 +22,10 @@ _QUIET = 300
 _GAP_S = 0.3
 # And by more than this, where they are wrong.
 _LONGEST_GAP_S = 3600.0
+
+# Titles may be in any encoding. PyAV before 19 has to be told to bear that; later ones do.
+_IS_STRICT = int(av.__version__.split(".")[0]) < 19
+_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if _IS_STRICT else {}
 
 _Result = TypeVar("_Result")
 
@@ -117,7 +121,7 @@ class Media:
 
     def _open(self) -> None:
         # The prefix, so that a colon in a name is no protocol.
-        self._container = av.open(f"file:{self._path}", metadata_errors="replace")
+        self._container = av.open(f"file:{self._path}", **_LENIENT)
         stream = self._container.streams.best("audio")
         if not isinstance(stream, av.AudioStream):
             raise MediaError("there is no sound in it, only " + _kinds(self._container))
