@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any
 
@@ -20,19 +19,25 @@ def started(coroutine: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
         awaited = coroutine.send(None)
     except StopIteration:
         return None
-    return _rest(coroutine, awaited)
+    return _Rest(coroutine, awaited)
 
 
-@types.coroutine
-def _rest(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+class _Rest:
     """What ``yield from`` would do with a coroutine that has got as far as ``awaited``."""
-    try:
-        while True:
-            try:
-                sent = yield awaited
-            except BaseException as thrown:  # noqa: BLE001  # a cancellation: it is the coroutine's
-                awaited = coroutine.throw(thrown)
-            else:
-                awaited = coroutine.send(sent)
-    except StopIteration:
-        return
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: Any) -> None:
+        self._coroutine = coroutine
+        self._awaited = awaited
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        coroutine, awaited = self._coroutine, self._awaited
+        try:
+            while True:
+                try:
+                    sent = yield awaited
+                except BaseException as thrown:  # noqa: BLE001  # a cancellation: it is for it
+                    awaited = coroutine.throw(thrown)
+                else:
+                    awaited = coroutine.send(sent)
+        except StopIteration:
+            return

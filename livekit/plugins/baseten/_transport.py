@@ -75,16 +75,15 @@ class Connection:
         Raises:
             SessionLost: The socket is closed; awaiting may raise it too.
         """
-        full: list[Awaitable[None]] = []
         try:
             if len(frames) == 1:
-                return _Full([rest]) if (rest := started(self._sending(frames[0]))) else None
-            with self._written_together:
-                for frame in frames:
-                    if (rest := started(self._sending(frame))) is not None:
-                        full.append(rest)
+                rests = [started(self._sending(frames[0]))]
+            else:
+                with self._written_together:
+                    rests = [started(self._sending(frame)) for frame in frames]
         except _FAILURES as e:
             raise _lost_in_sending(e) from None
+        full = [rest for rest in rests if rest is not None]
         return _Full(full) if full else None
 
     def _sending(self, frame: str | bytes) -> Coroutine[Any, Any, None]:
