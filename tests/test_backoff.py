@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livekit.plugins.baseten._backoff import (
+from livekit.plugins.baseten._core.backoff import (
     FIRST_CEILING_S,
     LONGEST_RETRY_AFTER_S,
     WIDEST_SPREAD_INTERVALS,

@@ -23,10 +23,10 @@ import pytest
 
 from livekit.agents.types import NOT_GIVEN
 from livekit.plugins import baseten
-from livekit.plugins.baseten._errors import HandshakeRefused
-from livekit.plugins.baseten._options import Options
-from livekit.plugins.baseten._session import TRANSITIONS, State
-from livekit.plugins.baseten._speech import to_api_error
+from livekit.plugins.baseten._core.errors import HandshakeRefused
+from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten._core.session import TRANSITIONS, State
+from livekit.plugins.baseten._livekit.api_errors import to_api_error
 from livekit.plugins.baseten.emulator import Server, SileroDetector, SphinxRecognizer, serve
 
 ROOT = Path(__file__).parent.parent
@@ -270,10 +270,13 @@ def test_the_design_has_every_state_and_move() -> None:
 def test_the_design_names_every_module_and_no_other() -> None:
     design = (ROOT / "docs" / "design.md").read_text()
     package = ROOT / "livekit" / "plugins" / "baseten"
-    modules = {path.stem for path in package.glob("_*.py")} - {"__init__", "__main__"}
+    folders = ("_livekit", "_connection", "_core")
+    modules = {path.stem for folder in folders for path in (package / folder).glob("*.py")}
+    parts = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     picture = design.split("## The picture")[1].split("\n## ")[0]
     table = "".join(re.findall(r"^\| (.+?) \|", picture, re.M))
-    assert set(re.findall(r"`(_\w+)`", table)) == modules | {"_wire"}
+    named = set(re.findall(r"`(\w+/?)`", table))
+    assert named == modules - {"__init__"} | parts | {"wire/", "stt", "testing", "baseten_pytest"}
 
 
 def test_the_changelog_is_about_this_version() -> None:

@@ -17,14 +17,17 @@ import pytest
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError
 from livekit.plugins import baseten
-from livekit.plugins.baseten import _errors
-from livekit.plugins.baseten._errors import BasetenError
-from livekit.plugins.baseten._speech import _HANDSHAKE_HINTS, to_api_error
+from livekit.plugins.baseten._core import errors as _errors
+from livekit.plugins.baseten._core.errors import BasetenError
+from livekit.plugins.baseten._livekit.api_errors import _HANDSHAKE_HINTS, to_api_error
 from livekit.plugins.baseten.emulator import coded_speech, faults, serve
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "livekit" / "plugins" / "baseten"
-SOURCES = sorted([*PACKAGE.glob("*.py"), *(PACKAGE / "_wire").glob("*.py")])
+PARTS = ("_core", "_connection", "_livekit", "_recording")
+SOURCES = sorted(
+    [*PACKAGE.glob("*.py"), *(p for part in PARTS for p in (PACKAGE / part).rglob("*.py"))]
+)
 
 SAYS = re.compile(
     r"\w*(Error|Failed|Refused|Lost|TimedOut|Dialect|Frame)|_recover|_give_up_session"

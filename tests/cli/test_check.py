@@ -22,19 +22,13 @@ from typer.testing import CliRunner
 
 from livekit.plugins import baseten
 from livekit.plugins.baseten._cli import app
-from livekit.plugins.baseten._cli.checking import sentence
-from livekit.plugins.baseten._cli.checking.checkup import Checkup, Wrong
-from livekit.plugins.baseten._cli.checking.diagnosis import Measured, notes, unsuitable
-from livekit.plugins.baseten._cli.checking.steps import Steps
-from livekit.plugins.baseten._endpoint import Endpoint
-from livekit.plugins.baseten._options import Options
-from livekit.plugins.baseten.emulator import (
-    ScriptRecognizer,
-    Server,
-    SileroDetector,
-    faults,
-    serve,
-)
+from livekit.plugins.baseten._cli.check import sentence
+from livekit.plugins.baseten._cli.check.checkup import Checkup, Wrong
+from livekit.plugins.baseten._cli.check.diagnosis import Measured, notes, unsuitable
+from livekit.plugins.baseten._cli.check.steps import Steps
+from livekit.plugins.baseten._core.endpoint import Endpoint
+from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten.emulator import ScriptRecognizer, Server, SileroDetector, faults, serve
 
 KEY = "k3y-that-nobody-sees"
 SPOKEN = "He was not an ill-disposed young man."

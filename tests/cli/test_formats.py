@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pytest
 from rich.cells import cell_len
 
-from livekit.plugins.baseten._cli.transcribing.formats import Format, clock, timecode, writer
-from livekit.plugins.baseten._cli.transcribing.transcript import Segment, Transcript, Word
+from livekit.plugins.baseten._cli.transcribe.formats import Format, clock, timecode, writer
+from livekit.plugins.baseten._cli.transcribe.transcript import Segment, Transcript, Word
 
 PROSE = (
     "It is a truth universally acknowledged, that a single man in possession of a good fortune, "

@@ -27,7 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from livekit.plugins.baseten._cli import app
-from livekit.plugins.baseten._cli.serving.fault_options import (
+from livekit.plugins.baseten._cli.serve.fault_options import (
     BadFault,
     Repeated,
     described,

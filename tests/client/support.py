@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from livekit import rtc
 from livekit.agents import stt as lk
 from livekit.plugins import baseten
-from livekit.plugins.baseten._wire import dialect_for
+from livekit.plugins.baseten._core.wire import dialect_for
 from livekit.plugins.baseten.emulator import Server
 
 KEY = "k3y.that-nobody-may-ever-read"

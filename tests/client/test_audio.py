@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from livekit import rtc
-from livekit.plugins.baseten._audio import Intake
+from livekit.plugins.baseten._livekit.audio import Intake
 
 RATES_HZ = [8_000, 16_000, 22_050, 24_000, 44_100, 48_000]
 Pcm = NDArray[np.int16]

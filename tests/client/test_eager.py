@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from livekit.plugins.baseten._eager import started
+from livekit.plugins.baseten._connection.eager import started
 
 
 class Diary:

@@ -10,7 +10,7 @@ import pytest
 from client.support import ENDPOINT, KEY, new_stt
 
 from livekit.plugins import baseten
-from livekit.plugins.baseten._endpoint import RIGHT_FORM, Endpoint, check_url, resolve_url
+from livekit.plugins.baseten._core.endpoint import RIGHT_FORM, Endpoint, check_url, resolve_url
 
 HOST = "model-abc123.api.baseten.co"
 

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from livekit.plugins.baseten._flushes import (
-    ANSWER_S,
-    GRACE_S,
-    LEAST_GRACE_S,
-    Flush,
-    Flushes,
-)
+from livekit.plugins.baseten._core.flushes import ANSWER_S, GRACE_S, LEAST_GRACE_S, Flush, Flushes
 
 
 def sent(flush: Flush) -> Flush:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from livekit.plugins.baseten._events import Hypothesis
-from livekit.plugins.baseten._hypotheses import Reader, samples
-from livekit.plugins.baseten._options import Options
-from livekit.plugins.baseten._session import Patience, Session
-from livekit.plugins.baseten._timeline import Journal
-from livekit.plugins.baseten._wire import Transcript, Word, dialect_for
+from livekit.plugins.baseten._core.events import Hypothesis
+from livekit.plugins.baseten._core.journal import Journal
+from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten._core.results import Reader, samples
+from livekit.plugins.baseten._core.session import Patience, Session
+from livekit.plugins.baseten._core.wire import Transcript, Word, dialect_for
 
 RATE = 16_000
 CHUNK = 512

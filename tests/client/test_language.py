@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livekit.agents import LanguageCode
-from livekit.plugins.baseten._language import (
+from livekit.plugins.baseten._core.wire.languages import (
     QWEN3_LANGUAGES,
     WHISPER_LANGUAGES,
     base_code,

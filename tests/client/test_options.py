@@ -12,7 +12,7 @@ from client.support import ENDPOINT, KEY, metadata_of, new_stt, push
 
 from livekit.agents.types import NOT_GIVEN
 from livekit.plugins import baseten
-from livekit.plugins.baseten._options import Options
+from livekit.plugins.baseten._core.options import Options
 
 DEFAULT_METADATA = {
     "whisper_params": {"audio_language": "en", "show_word_timestamps": True},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livekit.plugins.baseten._prompt import (
+from livekit.plugins.baseten._core.wire.keyterms import (
     MAX_PROMPT_TOKENS,
     estimated_tokens,
     fitted,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livekit.plugins.baseten._errors import (
+from livekit.plugins.baseten._core.errors import (
     ConnectFailed,
     DrainTimedOut,
     LocalProtocolError,
@@ -20,9 +20,10 @@ from livekit.plugins.baseten._errors import (
     SessionLost,
     WrongDialect,
 )
-from livekit.plugins.baseten._flushes import Flush
-from livekit.plugins.baseten._options import Options
-from livekit.plugins.baseten._session import (
+from livekit.plugins.baseten._core.flushes import Flush
+from livekit.plugins.baseten._core.journal import Journal
+from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten._core.session import (
     ENDED,
     TRANSITIONS,
     Input,
@@ -30,8 +31,7 @@ from livekit.plugins.baseten._session import (
     Session,
     State,
 )
-from livekit.plugins.baseten._timeline import Journal
-from livekit.plugins.baseten._wire import Alive, EndAudio, Failure, Transcript, dialect_for
+from livekit.plugins.baseten._core.wire import Alive, EndAudio, Failure, Transcript, dialect_for
 
 CHUNK_BYTES = 1024
 PATIENCE = Patience(probe_after_s=5.0, probe_timeout_s=3.0, drain_s=2.0)

@@ -16,7 +16,7 @@ from livekit.agents import (
 from livekit.agents import stt as lk
 from livekit.agents.types import TimedString
 from livekit.agents.utils import is_given
-from livekit.plugins.baseten._errors import (
+from livekit.plugins.baseten._core.errors import (
     BasetenError,
     ConnectFailed,
     ConnectTimedOut,
@@ -28,7 +28,7 @@ from livekit.plugins.baseten._errors import (
     SessionLost,
     WrongDialect,
 )
-from livekit.plugins.baseten._events import (
+from livekit.plugins.baseten._core.events import (
     NOTHING,
     Final,
     Hypothesis,
@@ -39,7 +39,8 @@ from livekit.plugins.baseten._events import (
     SpokenWord,
     Used,
 )
-from livekit.plugins.baseten._speech import Speaker, SpokenEvent, to_api_error
+from livekit.plugins.baseten._livekit.api_errors import to_api_error
+from livekit.plugins.baseten._livekit.speech_events import Speaker, SpokenEvent
 
 EPOCH_S = 1_700_000_000.0
 Kind = lk.SpeechEventType

@@ -10,12 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from livekit.plugins.baseten._timeline import (
-    SAMPLE_RATE_HZ,
-    ConnectionClock,
-    Journal,
-    WallClock,
-)
+from livekit.plugins.baseten._core.clocks import SAMPLE_RATE_HZ, ConnectionClock, WallClock
+from livekit.plugins.baseten._core.journal import Journal
 
 EPOCH_S = 1_700_000_000.0
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livekit.plugins.baseten._events import (
+from livekit.plugins.baseten._core.events import (
     NOTHING,
     Event,
     Final,
@@ -18,7 +18,7 @@ from livekit.plugins.baseten._events import (
     SpeechEnded,
     SpeechStarted,
 )
-from livekit.plugins.baseten._utterance import Phase, Utterance
+from livekit.plugins.baseten._core.utterance import Phase, Utterance
 
 
 def said(text: str, start: int = 100, end: int = 200, **more: Any) -> Hypothesis:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from livekit.plugins.baseten._errors import UnreadableFrame, WrongDialect
-from livekit.plugins.baseten._options import Options
-from livekit.plugins.baseten._wire import (
+from livekit.plugins.baseten._core.errors import UnreadableFrame, WrongDialect
+from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten._core.wire import (
     Alive,
     EndAudio,
     Failure,

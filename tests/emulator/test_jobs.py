@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from livekit.plugins.baseten.emulator._core import Job, JobQueue
+from livekit.plugins.baseten.emulator._models.core import Job, JobQueue
 
 
 def queue_of(*kinds: str) -> JobQueue:

@@ -15,8 +15,9 @@ from reliability.loopback import QUICK, Listener, check, client, listening
 from livekit import rtc
 from livekit.agents import stt
 from livekit.agents.metrics import STTMetrics
-from livekit.plugins.baseten import STT, _stream
-from livekit.plugins.baseten._events import Used
+from livekit.plugins.baseten import STT
+from livekit.plugins.baseten._core.events import Used
+from livekit.plugins.baseten._livekit import stream as _stream
 from livekit.plugins.baseten.emulator import (
     AmplitudeDetector,
     ScriptRecognizer,

@@ -14,7 +14,7 @@ from livekit_session import grammar
 from reliability.loopback import QUICK, Listener, client, listening
 
 from livekit.agents import APIConnectOptions, APIError, APIStatusError, stt
-from livekit.plugins.baseten import _flushes
+from livekit.plugins.baseten._core import flushes as _flushes
 from livekit.plugins.baseten.emulator import CodedSpeech, Server, coded_speech, faults, serve
 
 QWEN3: Any = "qwen3-asr"

@@ -13,12 +13,12 @@ import pytest
 from client.support import metadata_of, new_stt
 
 from livekit.agents import LanguageCode
-from livekit.plugins.baseten import _wire
-from livekit.plugins.baseten._errors import UnreadableFrame, WrongDialect
-from livekit.plugins.baseten._options import Options
-from livekit.plugins.baseten._session import Patience, Session
-from livekit.plugins.baseten._timeline import Journal
-from livekit.plugins.baseten._wire import Failure, Transcript, Unknown, Word, dialect_for
+from livekit.plugins.baseten._core import wire as _wire
+from livekit.plugins.baseten._core.errors import UnreadableFrame, WrongDialect
+from livekit.plugins.baseten._core.journal import Journal
+from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten._core.session import Patience, Session
+from livekit.plugins.baseten._core.wire import Failure, Transcript, Unknown, Word, dialect_for
 
 COMMIT = {"type": "input_audio_buffer.commit"}
 
@@ -388,16 +388,25 @@ def test_the_dialects_do_not_know_each_other(one: str, other: str) -> None:
     assert other.capitalize() not in imported(one)
 
 
-@pytest.mark.parametrize("shared", ["_frames", "_reading", "_writing"])
+@pytest.mark.parametrize("shared", ["frames", "reading", "writing"])
 def test_what_they_share_knows_neither(shared: str) -> None:
     assert imported(shared).isdisjoint({"whisper", "qwen3", "Whisper", "Qwen3"})
 
 
 @pytest.mark.parametrize(
-    "module", ["_session", "_recognition", "_stream", "_link", "_hypotheses", "_ledger", "_offline"]
+    "module",
+    [
+        "_core/session",
+        "_core/recognition",
+        "_core/results",
+        "_core/user_audio",
+        "_connection/connection",
+        "_livekit/recognize",
+        "_livekit/stream",
+    ],
 )
 def test_nobody_above_asks_which_dialect_it_is(module: str) -> None:
-    path = Path(_wire.__file__).parents[1] / f"{module}.py"
+    path = Path(_wire.__file__).parents[2] / f"{module}.py"
     tree = ast.parse(path.read_text())
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from reliability.loopback import MODELS, Spoken
 
-from livekit.plugins.baseten._options import Model
+from livekit.plugins.baseten._core.options import Model
 
 
 @pytest.fixture(params=MODELS, autouse=True)

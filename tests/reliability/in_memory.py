@@ -7,7 +7,8 @@ import re
 from collections import deque
 from collections.abc import Sequence
 
-from livekit.plugins.baseten._events import (
+from livekit.plugins.baseten._core.clocks import SAMPLE_RATE_HZ
+from livekit.plugins.baseten._core.events import (
     AudioLost,
     Event,
     Final,
@@ -16,11 +17,10 @@ from livekit.plugins.baseten._events import (
     SpeechStarted,
     Used,
 )
-from livekit.plugins.baseten._options import Model, Options
-from livekit.plugins.baseten._recognition import Recognition
-from livekit.plugins.baseten._session import ENDED, Patience, Session, State
-from livekit.plugins.baseten._timeline import SAMPLE_RATE_HZ
-from livekit.plugins.baseten._wire import dialect_for
+from livekit.plugins.baseten._core.options import Model, Options
+from livekit.plugins.baseten._core.recognition import Recognition
+from livekit.plugins.baseten._core.session import ENDED, Patience, Session, State
+from livekit.plugins.baseten._core.wire import dialect_for
 from livekit.plugins.baseten.emulator import (
     AmplitudeDetector,
     CodedRecognizer,

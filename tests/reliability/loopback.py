@@ -18,7 +18,7 @@ from livekit.agents.stt import SpeechEvent as Event
 from livekit.agents.stt import SpeechEventType as Kind
 from livekit.agents.stt import STTError
 from livekit.plugins.baseten import STT, SpeechStream, emulator
-from livekit.plugins.baseten._options import Model
+from livekit.plugins.baseten._core.options import Model
 from livekit.plugins.baseten.emulator import CodedSpeech, Connection, Server, faults
 
 SAMPLE_RATE_HZ = 16_000

@@ -22,8 +22,8 @@ from reliability.in_memory import (
     seconds,
 )
 
-from livekit.plugins.baseten._events import SpeechEnded, SpeechStarted
-from livekit.plugins.baseten._options import Model, Options
+from livekit.plugins.baseten._core.events import SpeechEnded, SpeechStarted
+from livekit.plugins.baseten._core.options import Model, Options
 from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech
 
 # Numbered from here, so that they are loud: a sample's value is its word's number.

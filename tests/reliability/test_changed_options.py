@@ -9,7 +9,7 @@ import pytest
 from reliability.loopback import Kind, Listener, calling, check, only, serve, working
 
 from livekit.agents import APIConnectOptions
-from livekit.plugins.baseten import _changeover
+from livekit.plugins.baseten._livekit import options_change as _changeover
 from livekit.plugins.baseten.emulator import Connection, Server, coded_speech, faults
 
 SPEECH = coded_speech(20, trailing_samples=8000, first_word=1001)  # 6 s, one utterance

@@ -25,9 +25,10 @@ from reliability.loopback import (
 )
 
 from livekit.agents import APIConnectionError
-from livekit.plugins.baseten import _link, _watch
-from livekit.plugins.baseten._transport import Connection
-from livekit.plugins.baseten._utterance import Phase
+from livekit.plugins.baseten._connection import connection
+from livekit.plugins.baseten._connection.socket import Socket
+from livekit.plugins.baseten._core import stalls as _watch
+from livekit.plugins.baseten._core.utterance import Phase
 from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech, faults
 
 SEEDS = 5
@@ -157,16 +158,16 @@ async def test_an_error_in_the_middle_of_sending_costs_nothing(
 ) -> None:
     rng = random.Random(seed)
     failing = {rng.randint(3, 200) for _ in range(1 + seed % 2 * 4)}
-    sent, send = 0, Connection.send
+    sent, send = 0, Socket.send
 
-    def breaking(self: Connection, frames: Sequence[str | bytes]) -> Awaitable[None] | None:
+    def breaking(self: Socket, frames: Sequence[str | bytes]) -> Awaitable[None] | None:
         nonlocal sent
         before, sent = sent, sent + len(frames)
         if any(before < number <= sent for number in failing):
             self._ws._writer.transport.abort()
         return send(self, frames)
 
-    monkeypatch.setattr(Connection, "send", breaking)
+    monkeypatch.setattr(Socket, "send", breaking)
     speech = speech_of(seed)
     async with serve() as server, calling(server) as listener:
         await converse(listener, speech, ends_at_once=seed % 3 == 0)
@@ -179,7 +180,7 @@ async def test_nothing_is_lost_where_audio_trickles(
     way: str, burst_frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With little in flight, connections end between frames and not behind all of them."""
-    monkeypatch.setattr(_link, "_BURST_FRAMES", burst_frames)
+    monkeypatch.setattr(connection, "_BURST_FRAMES", burst_frames)
     speech = speech_of(7)
     plan = [WAYS[way](at) for at in (5_000, 20_000, 41_000, 30_000, 15_500)]
     async with serve(*plan) as server, calling(server) as listener:

@@ -9,7 +9,7 @@ from typing import Any
 
 from reliability.in_memory import Call, check, seconds
 
-from livekit.plugins.baseten._options import Model, Options
+from livekit.plugins.baseten._core.options import Model, Options
 from livekit.plugins.baseten.emulator import coded_speech
 
 HOUR_S = 3600

@@ -11,8 +11,8 @@ import pytest
 from reliability.loopback import Kind, Listener, calling, check, client, only, push, serve
 
 from livekit.agents import APIConnectOptions, APIError, APITimeoutError
-from livekit.plugins.baseten import _changeover
-from livekit.plugins.baseten._session import Patience
+from livekit.plugins.baseten._core.session import Patience
+from livekit.plugins.baseten._livekit import options_change as _changeover
 from livekit.plugins.baseten.emulator import Server, coded_speech, faults
 
 SPEECH = coded_speech(20, first_word=1001)  # its last word is cut off by the end

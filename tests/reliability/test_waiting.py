@@ -15,7 +15,8 @@ from livekit.agents import (
     APIStatusError,
     APITimeoutError,
 )
-from livekit.plugins.baseten import _connector, _stream
+from livekit.plugins.baseten._connection import connector as _connector
+from livekit.plugins.baseten._livekit import stream as _stream
 from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech, faults
 
 SPEECH = coded_speech(20, trailing_samples=8000, first_word=1001)  # words of 0.3 s with their gap

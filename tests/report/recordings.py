@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from livekit.agents import stt
 from livekit.agents.types import TimedString
-from livekit.plugins.baseten._record import _event_fields
-from livekit.plugins.baseten._tape import Tape
+from livekit.plugins.baseten._recording.files import Tape
+from livekit.plugins.baseten._recording.recording import _event_fields
 
 RATE_HZ = 16_000
 FRAME_S = 0.02

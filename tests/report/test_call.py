@@ -9,8 +9,8 @@ import pytest
 from report.recordings import RATE_HZ, a_call
 
 from livekit.plugins.baseten._report import Recorded, read
-from livekit.plugins.baseten._report._axis import Axis
-from livekit.plugins.baseten._report._call import Call, made_out, median, p99
+from livekit.plugins.baseten._report.axis import Axis
+from livekit.plugins.baseten._report.call import Call, made_out, median, p99
 
 MS = 0.003
 

@@ -19,12 +19,15 @@ from reliability.loopback import ALIKE, FRAME_S, MODELS, check, listening
 from livekit import rtc
 from livekit.agents import APIStatusError
 from livekit.agents.stt import SpeechEvent
-from livekit.plugins.baseten import STT, _connector, _stream
-from livekit.plugins.baseten._options import Model
+from livekit.plugins.baseten import STT
+from livekit.plugins.baseten._connection import connector as _connector
+from livekit.plugins.baseten._core.options import Model
+from livekit.plugins.baseten._livekit import stream as _stream
+from livekit.plugins.baseten._recording.files import Tape
 from livekit.plugins.baseten._report import Recorded, page, read
-from livekit.plugins.baseten._report._axis import Axis
-from livekit.plugins.baseten._report._call import Call, made_out
-from livekit.plugins.baseten._report._reading import (
+from livekit.plugins.baseten._report.axis import Axis
+from livekit.plugins.baseten._report.call import Call, made_out
+from livekit.plugins.baseten._report.reading import (
     Changed,
     Closed,
     Event,
@@ -33,7 +36,6 @@ from livekit.plugins.baseten._report._reading import (
     Message,
     Problem,
 )
-from livekit.plugins.baseten._tape import Tape
 from livekit.plugins.baseten.emulator import Server, coded_speech, faults, serve
 
 KEY = "abcd1234.a-key-that-nobody-may-see"

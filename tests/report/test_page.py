@@ -17,7 +17,7 @@ import pytest
 from report.recordings import HOSTILE, KEY, RATE_HZ, a_call, tone
 
 from livekit.plugins.baseten._report import page, read
-from livekit.plugins.baseten._report._sound import encoded, peaks
+from livekit.plugins.baseten._report.sound import encoded, peaks
 
 
 class Tags(HTMLParser):

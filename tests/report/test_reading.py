@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from report.recordings import RATE_HZ, a_call, tone
 
-from livekit.plugins.baseten._report import NotARecording, _reading, read
+from livekit.plugins.baseten._report import NotARecording, read
+from livekit.plugins.baseten._report import reading as _reading
 
 
 def lines_of(path: Path) -> list[str]:

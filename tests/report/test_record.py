@@ -19,13 +19,13 @@ import pytest
 from report.recordings import KEY, RATE_HZ, event, tone
 
 from livekit.agents import APIConnectionError
-from livekit.plugins.baseten import _record
-from livekit.plugins.baseten._endpoint import Endpoint
-from livekit.plugins.baseten._errors import SessionLost
-from livekit.plugins.baseten._options import Options
-from livekit.plugins.baseten._record import Recorder, Tap
+from livekit.plugins.baseten._core.endpoint import Endpoint
+from livekit.plugins.baseten._core.errors import SessionLost
+from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten._recording import recording as _record
+from livekit.plugins.baseten._recording.files import Tape
+from livekit.plugins.baseten._recording.recording import Recorder, Tap
 from livekit.plugins.baseten._report import read
-from livekit.plugins.baseten._tape import Tape
 
 URL = "wss://model-abc.api.baseten.co/environments/production/websocket"
 WHISPER = Options.create("whisper", prompt="Dashwood")

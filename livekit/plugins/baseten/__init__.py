@@ -2,7 +2,7 @@
 
 from livekit.agents import Plugin
 
-from ._stream import SpeechStream
+from ._livekit.stream import SpeechStream
 from .log import logger
 from .stt import STT
 from .version import __version__

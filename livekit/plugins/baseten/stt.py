@@ -25,18 +25,18 @@ from livekit.agents.types import NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import is_given
 from livekit.agents.utils.audio import calculate_audio_duration
 
-from ._connector import Connector
-from ._endpoint import Endpoint, resolve_url
-from ._errors import BasetenError
-from ._offline import recognized
-from ._options import Granularity, Model, Options
-from ._prompt import MAX_PROMPT_TOKENS, fitted, unique
-from ._recognition import Recognition
-from ._record import Recorder
-from ._session import Patience, Session
-from ._speech import to_api_error
-from ._stream import Limits, SpeechStream
-from ._wire import dialect_for
+from ._connection.connector import Connector
+from ._core.endpoint import Endpoint, resolve_url
+from ._core.errors import BasetenError
+from ._core.options import Granularity, Model, Options
+from ._core.recognition import Recognition
+from ._core.session import Patience, Session
+from ._core.wire import dialect_for
+from ._core.wire.keyterms import MAX_PROMPT_TOKENS, fitted, unique
+from ._livekit.api_errors import to_api_error
+from ._livekit.recognize import recognized
+from ._livekit.stream import Limits, SpeechStream
+from ._recording.recording import Recorder
 from .log import logger
 
 # A model that sleeps takes minutes to wake; prewarm() waits for it in the background.

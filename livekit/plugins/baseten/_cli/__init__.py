@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from .checking.check import check
-from .report import report
-from .serving.serve import ServeCommand, serve
-from .transcribing.transcribe import transcribe
+from .check.command import check
+from .report.command import report
+from .serve.command import ServeCommand, serve
+from .transcribe.command import transcribe
 
 app = typer.Typer(
     add_completion=False,

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ._page import page
-from ._reading import NotARecording, Recorded, read
+from .page import page
+from .reading import NotARecording, Recorded, read
 
 __all__ = ["NotARecording", "Recorded", "page", "read"]

@@ -7,19 +7,19 @@ It shares no code with the client, so that a mistake in one cannot hide in the o
 """
 
 from . import faults
-from ._coded import CodedRecognizer, CodedSpeech, CodedWord, coded_speech
-from ._connection import Connection
-from ._handshake import Handshake
-from ._hearing import Event
-from ._memory import InMemoryConnection
-from ._received import Received
-from ._recognizer import Recognizer, Word
-from ._script import ScriptRecognizer
-from ._scripted import ScriptedServer
-from ._server import Server, serve
-from ._sphinx import SphinxRecognizer
-from ._turns import Turn, TurnRecognizer, utterance
-from ._voice import AmplitudeDetector, SileroDetector, VoiceDetector
+from ._models.voice import AmplitudeDetector, SileroDetector, VoiceDetector
+from ._recognizers.coded import CodedRecognizer, CodedSpeech, CodedWord, coded_speech
+from ._recognizers.recognizer import Recognizer, Word
+from ._recognizers.script import ScriptRecognizer
+from ._recognizers.sphinx import SphinxRecognizer
+from ._recognizers.turns import Turn, TurnRecognizer, utterance
+from ._serving.connection import Connection
+from ._serving.handshake import Handshake
+from ._serving.hearing import Event
+from ._serving.received import Received
+from ._serving.server import Server, serve
+from ._testing.memory import InMemoryConnection
+from ._testing.scripted import ScriptedServer
 
 __all__ = [
     "AmplitudeDetector",

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from . import _rewriting as rewriting
-from ._rewriting import Rewriting
+from ._serving import rewriting as rewriting
+from ._serving.rewriting import Rewriting
 
 Message = dict[str, Any]
 

@@ -1,0 +1,267 @@
+"""The steps of `check`, one after the other, until one fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from livekit.agents import APIConnectOptions, APIError
+
+from ..._connection.connector import Connector
+from ..._core.endpoint import Endpoint
+from ..._core.errors import BasetenError, MetadataRefused
+from ..._core.options import Options
+from ..._livekit.api_errors import to_api_error
+from ...stt import STT
+from . import diagnosis, network, sentence
+from .hearing import Hearing, listen
+from .refused_fields import refused_fields
+from .steps import Steps
+
+_ANSWER_WITHIN_S = 10.0  # from the last word; who is slower is of no use in a conversation
+
+# Of the sentence, to be taken for it. A small model mishears a word or two of the eight.
+_ALIKE = 0.5
+
+
+class Wrong(Exception):
+    """What is wrong and what to do about it, in one line."""
+
+
+class Checkup:
+    """
+    Args:
+        speech_to_text: Of the deployment; it is closed when all is done.
+        endpoint: Where it is.
+        options: What the deployment is to recognize with.
+        steps: Told of each step.
+        wait_s: How long a model may take to answer the handshake.
+        answer_within_s: How long after the last word a final may come.
+
+    Attributes:
+        measured: What was measured so far.
+        hearing: What came of the sentence.
+    """
+
+    def __init__(
+        self,
+        speech_to_text: STT,
+        endpoint: Endpoint,
+        options: Options,
+        steps: Steps,
+        *,
+        wait_s: float,
+        answer_within_s: float = _ANSWER_WITHIN_S,
+    ) -> None:
+        self.measured = diagnosis.Measured()
+        self.hearing = Hearing()
+        self._stt = speech_to_text
+        self._endpoint = endpoint
+        self._options = options
+        self._steps = steps
+        self._wait_s = wait_s
+        self._answer_within_s = answer_within_s
+
+    async def run(self) -> None:
+        """
+        Raises:
+            Wrong: The deployment is not right for a voice agent.
+        """
+        try:
+            await self._reach()
+            await self._open()
+            await self._speak()
+        finally:
+            self._steps.stop()
+            await self._stt.aclose()
+        self._judge()
+
+    def report(self) -> dict[str, Any]:
+        """All of it, for a machine to read."""
+        return {
+            "url": self._endpoint.url,
+            "model": self._options.model,
+            "steps": self._steps.record,
+            "heard": self.hearing.text,
+            "interims": self.hearing.interims,
+            "measured": asdict(self.measured),
+        }
+
+    # The network
+
+    async def _reach(self) -> None:
+        host, port = network.host_and_port(self._endpoint.url)
+        is_secure = self._endpoint.url.startswith("wss://")
+        step = "network"
+        try:
+            self._steps.doing(f"connecting to {host}:{port}")
+            way = await network.reached(host, port)
+            self.measured.round_trip_s = way.round_trip_s
+            where = host if host == way.address else f"{host} at {way.address}"
+            self._steps.done(step, f"{where}, port {port}, {_shown(way.round_trip_s)} away")
+            step = "TLS"
+            if is_secure:
+                self._steps.done(step, await network.verified(host, port))
+            elif way.is_local:
+                self._steps.done(step, "none needed on this machine")
+            else:
+                self._steps.done(step, "none: key and audio go in clear", "note")
+        except network.Unreachable as e:
+            self._steps.done(step, "failed", "failed")
+            raise Wrong(str(e)) from None
+
+    # The WebSocket
+
+    async def _open(self) -> None:
+        try:
+            with self._waiting():
+                took_s = await self._warmed()
+        except APIError as e:
+            raise await self._not_opened(e, e.__context__) from None
+        self._steps.done("handshake", "a WebSocket")
+        self._steps.done("key", "accepted")
+        is_asked = self._options.model == "whisper"
+        told = "accepted" if is_asked else "sent; Qwen3-ASR does not confirm it"
+        self._steps.done("metadata", told)
+        if took_s > diagnosis.ASLEEP_S:
+            self.measured.woke_s = took_s
+            await self._stt.aclose()  # and once more, as it is for a call when the model is awake
+            try:
+                took_s = await self._stt.warm_up(timeout=self._wait_s)
+            except APIError as e:
+                raise await self._not_opened(e, e.__context__) from None
+        self.measured.connect_s = took_s
+
+    async def _warmed(self) -> float:
+        try:
+            return await self._stt.warm_up(timeout=self._wait_s)
+        except APIError as e:
+            if not isinstance(e.__context__, MetadataRefused):
+                raise
+        return await self._stt.warm_up(timeout=self._wait_s)  # once may be chance
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        async def tell() -> None:
+            loop, told = asyncio.get_running_loop(), False
+            started_s = loop.time()
+            while True:
+                waited_s = loop.time() - started_s
+                self._steps.doing(f"waiting for an answer: {waited_s:.0f} of {self._wait_s:g} s")
+                await asyncio.sleep(1.0)
+                if not told and waited_s > diagnosis.ASLEEP_S - 1.0 and self._wait_s > waited_s + 1:
+                    told = True
+                    self._steps.done(
+                        "handshake",
+                        f"no connection yet; the model may be waking. Waiting {self._wait_s:g} s "
+                        "at most",
+                        "note",
+                    )
+
+        telling = asyncio.create_task(tell(), name="baseten-check-waiting")
+        try:
+            yield
+        finally:
+            telling.cancel()
+
+    async def _not_opened(self, error: APIError, cause: BaseException | None) -> Wrong:
+        step, how = diagnosis.failed_step(cause)
+        if step not in ("handshake", "key"):
+            self._steps.done("handshake", "a WebSocket")
+            self._steps.done("key", "accepted")
+        self._steps.done(step, how, "failed")
+        if isinstance(cause, MetadataRefused) and self._options.model == "whisper":
+            return await self._metadata_refused(error)
+        return self._explained(error, cause)
+
+    def _explained(self, error: APIError, cause: BaseException | None) -> Wrong:
+        return Wrong(diagnosis.explained(error, cause, url=self._endpoint.url, wait_s=self._wait_s))
+
+    async def _metadata_refused(self, error: APIError) -> Wrong:
+        self._steps.doing("finding out which field is refused")
+        connector = Connector(self._endpoint, None, ping_interval_s=0)
+        try:
+            refused = await refused_fields(connector, self._options, wait_s=self._wait_s)
+        except BasetenError as e:
+            return self._explained(to_api_error(e), e)
+        finally:
+            await connector.aclose()
+        if refused is None:
+            return Wrong(
+                "the deployment closes each connection with code 1011, whatever its metadata: it is"
+                " broken, or no Whisper streaming model; look at its logs on Baseten"
+            )
+        if not refused:
+            return Wrong(
+                "the deployment refuses the metadata as a whole, and no field of it alone: leave "
+                f"out what you set yourself. {error.message}"
+            )
+        return Wrong(
+            f"the deployment's runtime refuses {', '.join(refused)}: deploy a newer "
+            "version of the model, or leave out what of it you set yourself"
+        )
+
+    # The sentence
+
+    async def _speak(self) -> None:
+        self._steps.doing(f"speaking: {sentence.TEXT}")
+        options = APIConnectOptions(max_retry=0, timeout=self._wait_s)
+        stream = self._stt.stream(conn_options=options)
+        try:
+            await listen(
+                self._stt,
+                stream,
+                self.hearing,
+                answer_within_s=self._answer_within_s,
+                shown=lambda text: self._steps.doing(f"hears: {text}"),
+            )
+        except APIError as e:
+            self._steps.done(*diagnosis.failed_step(self.hearing.cause), "failed")
+            raise self._explained(e, self.hearing.cause) from None
+        finally:
+            await stream.aclose()
+        self.measured.first_interim_s = self.hearing.first_interim_s
+        self.measured.final_s = self.hearing.final_s
+        self.measured.flush_s = self.hearing.flush_s
+
+    def _judge(self) -> None:
+        why = self._not_heard()
+        heard = "nothing" if not self.hearing.text else f'"{self.hearing.text}"'
+        self._steps.done("hearing", heard, "failed" if why else "ok")
+        if why:
+            raise Wrong(why + diagnosis.reported(self.hearing.warnings))
+        interims = self.hearing.interims
+        self._steps.done("interims", str(interims or "none"), "ok" if interims else "failed")
+        if unsuitable := diagnosis.unsuitable(self.measured):
+            raise Wrong(f"Not right for a voice agent: {'; '.join(unsuitable)}.")
+
+    def _not_heard(self) -> str:
+        hearing, in_time = self.hearing, f"within {self._answer_within_s:g} s"
+        if not hearing.text and hearing.interims:
+            return (
+                f"the model sent interims, and no final {in_time} of the last word: look at the "
+                "deployment's logs on Baseten, and whether it has too many calls."
+            )
+        if not hearing.text:
+            return (
+                f"the deployment took the audio, and no transcript came {in_time} of the last "
+                "word: look at its logs on Baseten."
+            )
+        if sentence.likeness(hearing.text) < _ALIKE:
+            return (
+                f'the model heard something else than "{sentence.TEXT}": is it a speech model for '
+                "English, and nothing in --extra-metadata that says otherwise?"
+            )
+        if hearing.flush_s is None:
+            return (
+                f"flush() got no final {in_time}: look at the deployment's logs on Baseten, and "
+                "whether it has too many calls."
+            )
+        return ""
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"

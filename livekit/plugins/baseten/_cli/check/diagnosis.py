@@ -1,0 +1,154 @@
+"""What is wrong with a deployment, and what to do about it: each in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from livekit.agents import APIError
+
+from ..._core.errors import (
+    ConnectTimedOut,
+    HandshakeRefused,
+    MetadataRefused,
+    ServerFailed,
+    SessionLost,
+    WrongDialect,
+)
+from ..deployment import in_options
+
+# What a voice agent can do with. Of an answer that a caller finds quick, about a second, most
+# belongs to the language model and the voice.
+FAR_S = 0.12  # a round trip; within a continent it is below
+FIRST_INTERIM_S = 1.2  # later, and the agent talks on after it was interrupted
+FINAL_S = 1.5  # with 0.35 of it the silence that the server waits for by default
+FLUSH_S = 0.7
+SLOW_CONNECT_S = 1.0
+ASLEEP_S = 3.0  # who takes this long to answer a handshake was not awake
+
+# The upgrade was refused because there is no room or no replica yet (docs/protocol.md, handshake
+# failures).
+_WAITING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass
+class Measured:
+    """In seconds; `None` where it did not come so far.
+
+    Attributes:
+        round_trip_s: To connect a TCP socket.
+        connect_s: From nothing to a WebSocket whose metadata is accepted.
+        woke_s: The same for the first connection, where the model was asleep.
+        first_interim_s: From the start of speech.
+        final_s: From the last word, the server finding the end by itself.
+        flush_s: From `flush()`.
+    """
+
+    round_trip_s: float | None = None
+    connect_s: float | None = None
+    woke_s: float | None = None
+    first_interim_s: float | None = None
+    final_s: float | None = None
+    flush_s: float | None = None
+
+
+def unsuitable(measured: Measured) -> list[str]:
+    """What a voice agent would suffer from, each with what to change; empty if it is right."""
+    out: list[str] = []
+    round_trip_s = measured.round_trip_s or 0.0
+    if round_trip_s > FAR_S:
+        out.append(
+            f"it is far away ({round_trip_s:.2f} s a round trip): run the agent and the deployment "
+            "in one region"
+        )
+    if measured.first_interim_s is None:
+        out.append(
+            "it sends no partial transcripts, so an agent notices interruptions late: deploy a "
+            "model that streams them"
+        )
+    slow = [
+        f"{what} took {seconds:.2f} s"
+        for what, seconds, limit_s in (
+            ("the first interim", measured.first_interim_s, FIRST_INTERIM_S),
+            ("the final", measured.final_s, FINAL_S),
+            ("the answer to flush()", measured.flush_s, FLUSH_S),
+        )
+        if seconds is not None and seconds - round_trip_s > limit_s
+    ]
+    if slow:
+        out.append(
+            f"it is slow ({', '.join(slow)}): give it a faster GPU, or fewer calls to a replica by "
+            "a lower concurrency target"
+        )
+    return out
+
+
+def notes(measured: Measured) -> list[str]:
+    """What is right and still worth knowing."""
+    out: list[str] = []
+    if measured.woke_s is not None:
+        out.append(
+            f"It was asleep, or starting, for {measured.woke_s:.0f} s: a minimum of 1 replica keeps"
+            " it awake; else give STT a cold_start_timeout and call prewarm()."
+        )
+    elif measured.connect_s is not None and measured.connect_s > SLOW_CONNECT_S:
+        out.append(
+            f"Connecting takes {measured.connect_s:.1f} s: call prewarm() when a call comes in."
+        )
+    return out
+
+
+def failed_step(cause: BaseException | None) -> tuple[str, str]:
+    """Which step of a connection it is the failure of, and how in a few words."""
+    if isinstance(cause, HandshakeRefused):
+        step = "key" if cause.status in (401, 402, 403) else "handshake"
+        return step, f"HTTP {cause.status}"
+    if isinstance(cause, ConnectTimedOut):
+        return "handshake", f"no answer within {cause.timeout_s:.3g} s"
+    if isinstance(cause, MetadataRefused):
+        return "metadata", f"refused with code {cause.code}"
+    if isinstance(cause, WrongDialect):
+        return "protocol", "another than expected"
+    if isinstance(cause, ServerFailed):
+        return "model", "gave up"
+    if isinstance(cause, SessionLost):
+        return "connection", f"lost with code {cause.code}"
+    return "connection", "failed"
+
+
+def explained(error: APIError, cause: BaseException | None, *, url: str, wait_s: float) -> str:
+    """What LiveKit's users are told, and what to do about it from here, in one line.
+
+    Args:
+        cause: What ``error`` was before it was put into LiveKit's words.
+    """
+    told = in_options(error.message.rstrip("."))
+    if isinstance(cause, HandshakeRefused):
+        return told + _refused(cause.status, url, wait_s)
+    if isinstance(cause, (SessionLost, ServerFailed)) and error.retryable:
+        return f"{told}. If it happens again, look at the deployment's logs on Baseten"
+    return told
+
+
+def _refused(status: int, url: str, wait_s: float) -> str:
+    if status in (400, 404) and not urlsplit(url).path.endswith("/websocket"):
+        return f". The path of {url} does not end in /websocket"
+    if status == 404:
+        return f", which is {url}"
+    if status in _WAITING_STATUSES:
+        return (
+            f". Tried for {wait_s:g} s: wait longer with --wait 600, end other calls, or allow "
+            "more replicas"
+        )
+    if status < 400:
+        return " In Baseten's model library their names say (Streaming)"
+    return ""
+
+
+def reported(warnings: Sequence[str]) -> str:
+    """What the server said last about its own trouble, to be put behind a sentence."""
+    if not warnings:
+        return ""
+    hint = " To do without words' times: show_word_timestamps=False" * ("align" in warnings[-1])
+    return f" It reported: {warnings[-1]}.{hint}"

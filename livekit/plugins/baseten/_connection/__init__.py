@@ -1,0 +1,1 @@
+"""The socket, a connection at work on it, and how connections are opened."""

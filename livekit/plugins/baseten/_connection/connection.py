@@ -1,0 +1,263 @@
+"""One connection at work: moves frames between a session and its socket until either ends."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .._core.errors import LocalProtocolError, SessionLost
+from .._core.session import ENDED, Session
+from ..log import logger
+from .socket import Socket
+
+if TYPE_CHECKING:
+    from .._recording.recording import Tap
+
+# Frames sent in one go before others get their turn on the event loop: a second of audio.
+_BURST_FRAMES = 32
+
+# A deadline that is noticed late was not missed by the server but by this process, too busy to
+# read: whatever came meanwhile is read first.
+_CATCH_UP_S = 0.05
+
+
+class Driver(Protocol):
+    """What has frames to send and deadlines to keep: a `Session`, or the recognition it serves."""
+
+    def outgoing(self, now: float, limit: int) -> list[str | bytes]: ...
+    def expired(self, now: float) -> None: ...
+    def deadline(self) -> float | None: ...
+
+    @property
+    def least_wait_s(self) -> float:
+        """Nothing is due sooner than this after something was sent."""
+        ...
+
+    @property
+    def has_outgoing(self) -> bool:
+        """`outgoing` would not come back empty."""
+        ...
+
+    @property
+    def has_events(self) -> bool:
+        """Something happened that whoever is told of changes has to hear."""
+        ...
+
+
+class _Released:
+    """What a connection serves that serves nobody any more."""
+
+    has_outgoing = has_events = False
+    least_wait_s = math.inf
+
+    def outgoing(self, now: float, limit: int) -> list[str | bytes]:
+        return []
+
+    def expired(self, now: float) -> None:
+        pass
+
+    def deadline(self) -> float | None:
+        return None
+
+
+class Connection:
+    """Runs a `Session` over a `Socket`. Whose stream it is, it learns with `carry`.
+
+    Frames are written where they are asked for, without a task or a turn of the event loop in
+    between. Only a socket that takes no more makes a task of the rest.
+
+    Args:
+        session: Opened by this.
+        socket: Closed by this.
+        tap: Is told what goes over it; None where nothing is recorded.
+    """
+
+    def __init__(self, session: Session, socket: Socket, tap: Tap | None = None) -> None:
+        self.session = session
+        self.tap = tap
+        self._socket = socket
+        self._timer: asyncio.TimerHandle | None = None
+        self._driver: Driver = session
+        self._changed: Callable[[], None] = _nobody
+        self._loop = asyncio.get_running_loop()
+        self._heard = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._is_writing = False
+        self._writing: asyncio.Task[None] | None = None  # where the socket was full
+        session.opened(self._loop.time())
+        self._reading = self._task(self._read(), "baseten-read")
+        self.wake()
+
+    def carry(self, driver: Driver, changed: Callable[[], None]) -> None:
+        """A stream takes over: ``driver`` it asks what to do, and it tells ``changed``."""
+        self._driver, self._changed = driver, changed
+        self.wake()
+        self._arm()
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        if self._is_writing or not self._driver.has_outgoing:
+            return
+        self._is_writing = True
+        try:
+            rest = self._write()
+        except SessionLost:
+            return  # for good; the server may have said why: the reader will find out
+        except Exception as e:  # noqa: BLE001  # whoever pushed audio has no part in it
+            self._broken(e)
+            return
+        if rest is None:
+            self._is_writing = False
+        else:
+            self._writing = self._task(self._write_on(rest), "baseten-write")
+
+    async def ended(self) -> None:
+        """Wait until the session is over, one way or the other."""
+        await self._ended.wait()
+
+    async def proven(self) -> None:
+        """Wait until the server has taken the metadata, as far as it ever says so.
+
+        Raises:
+            BasetenError: It did not, or the connection ended before.
+        """
+        session = self.session
+        while session.dialect.can_probe and not session.is_proven:
+            if session.error is not None:
+                raise session.error
+            self._heard.clear()
+            await self._heard.wait()
+
+    def release(self) -> None:
+        """Stop here and now: nothing is read or sent any more, and nobody is told anything."""
+        self._driver, self._changed = _Released(), _nobody
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    async def aclose(self) -> None:
+        """Close the connection. Prompt, whatever the peer does."""
+        self.release()
+        # Both may have failed: gathering retrieves what each has to say.
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.tap is not None:
+            self.tap.closed(self.session.error)
+        await self._socket.close()
+        self._ended.set()
+
+    async def _read(self) -> None:
+        session = self.session
+        while session.state not in ENDED:
+            # Never with a timeout: cancelling the read would overwrite the close code with 1006.
+            try:
+                text = await self._socket.receive()
+            except SessionLost as lost:
+                session.disconnected(lost.code, lost.reason)
+            else:
+                if self.tap is not None:
+                    self.tap.received(text)
+                session.received(text, self._loop.time())
+            self._heard.set()
+            self._changed()
+            self.wake()
+            self._arm()
+        self._ended.set()
+
+    def _write(self) -> Awaitable[None] | None:
+        """Send what is ready, or a good part of it.
+
+        Returns:
+            What to wait for before there can be more, if anything.
+        """
+        cursor = self.session.cursor
+        frames = self._driver.outgoing(self._loop.time(), _BURST_FRAMES)
+        if self.tap is not None:
+            self.tap.sent(frames, cursor, self.session.cursor)
+        rest = self._socket.send(frames)
+        if self._driver.has_events:
+            self._changed()
+        timer = self._timer
+        if timer is None or timer.when() > self._loop.time() + self._driver.least_wait_s:
+            self._arm()
+        if rest is None and len(frames) >= _BURST_FRAMES:
+            return _OTHERS_TURN
+        return rest
+
+    async def _write_on(self, rest: Awaitable[None]) -> None:
+        """Send all that there is, as fast as the socket takes it."""
+        try:
+            await rest
+            while self._driver.has_outgoing:
+                await (self._write() or _OTHERS_TURN)
+        except SessionLost:
+            return
+        self._is_writing = False
+
+    @property
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [self._reading] if self._writing is None else [self._reading, self._writing]
+
+    def _task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine, name=name)
+        task.add_done_callback(self._stopped)
+        return task
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        """A defect here must not leave a stream waiting for ever."""
+        logger.error("unexpected error in a Baseten connection", exc_info=error)
+        self.session.failed(LocalProtocolError(f"{type(error).__name__}: {error}"))
+        self._heard.set()
+        self._ended.set()
+
+    def _arm(self) -> None:
+        """Have the next deadline kept. One timer serves many: it only ever fires early."""
+        due = self._driver.deadline()
+        if due is None:
+            return
+        now = self._loop.time()
+        # By then it looks again, so that sending need not: see `_write`.
+        at = min(due, now + self._driver.least_wait_s)
+        if self._timer is not None:
+            if self._timer.when() <= max(at, now + _CATCH_UP_S):
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        due, now = self._driver.deadline(), self._loop.time()
+        if due is not None and now >= due:
+            self._timer = self._loop.call_later(_CATCH_UP_S, self._overdue)
+        else:
+            self._arm()
+
+    def _overdue(self) -> None:
+        self._timer = None
+        self._driver.expired(self._loop.time())
+        self._changed()
+        self.wake()
+        self._arm()
+        if self.session.state in ENDED:
+            self._heard.set()
+            self._ended.set()
+
+
+class _Turn:
+    """Waits while whoever else is ready gets a turn of the event loop."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield
+
+
+_OTHERS_TURN = _Turn()
+
+
+def _nobody() -> None:
+    pass

@@ -1,0 +1,296 @@
+"""Opens connections to the deployment, at once or with patience, and keeps one ready."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aiohttp
+
+from livekit.agents import utils
+
+from .._core.backoff import retry_delay_s
+from .._core.endpoint import Endpoint
+from .._core.errors import (
+    BasetenError,
+    ConnectFailed,
+    ConnectTimedOut,
+    HandshakeRefused,
+    SessionLost,
+)
+from .._core.session import Session, State
+from .._recording.recording import Tap
+from ..log import logger
+from .connection import Connection
+from .socket import Socket
+from .timeout import within
+
+# A connection kept for the next stream holds a place on a replica: not for ever.
+_KEPT_READY_S = 60.0
+
+_PROGRESS_EVERY_S = 10.0
+
+_WAKING_RETRY_S = 2.0
+
+# What a model that is waking answers, besides keeping the handshake waiting.
+_WAKING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Opened:
+    """
+    Attributes:
+        acquire_s: From the request for a connection to having it.
+        is_reused: It was opened before it was asked for.
+    """
+
+    connection: Connection
+    acquire_s: float
+    is_reused: bool
+
+
+class Connector:
+    """
+    Args:
+        endpoint: Where, and with which key.
+        http_session: The user's own; it is never closed here.
+        ping_interval_s: See `Socket.open`.
+        is_tapped: What goes over connections is noted for a recording.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        http_session: aiohttp.ClientSession | None,
+        *,
+        ping_interval_s: float,
+        is_tapped: bool = False,
+    ) -> None:
+        self._is_tapped = is_tapped
+        self._endpoint = endpoint
+        self._given = http_session
+        self._own: aiohttp.ClientSession | None = None
+        self._own_loop: asyncio.AbstractEventLoop | None = None
+        self._ping_interval_s = ping_interval_s
+        self._ready: asyncio.Task[Connection] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def open(self, new_session: Callable[[], Session], *, timeout_s: float) -> Opened:
+        """The connection kept ready if it fits, or a new one.
+
+        Raises:
+            BasetenError: Of the kinds that `Socket.open` names.
+        """
+        started_s = _now()
+        session = new_session()
+        ready = await self._taken(session, timeout_s)
+        left_s = max(timeout_s - (_now() - started_s), 0.001)
+        connection = ready or await self.open_new(session, timeout_s=left_s)
+        return Opened(connection, _now() - started_s, is_reused=ready is not None)
+
+    async def open_patiently(
+        self, new_session: Callable[[], Session], *, timeout_s: float
+    ) -> Opened:
+        """As `open`, for a model that may be asleep: waits, and tries again what a waking model
+        refuses, for ``timeout_s`` in all. Says so every ten seconds.
+
+        Raises:
+            BasetenError: The last failure when time is up, or one that would repeat itself.
+        """
+        started_s, attempt = _now(), 0
+        progress = asyncio.create_task(_report_progress(timeout_s), name="baseten-waking")
+        try:
+            while True:
+                left_s = timeout_s - (_now() - started_s)
+                try:
+                    opened = await self.open(new_session, timeout_s=max(left_s, 0.001))
+                    return Opened(opened.connection, _now() - started_s, opened.is_reused)
+                except BasetenError as e:
+                    delay_s = _delay_s(e, attempt)
+                    if not _may_be_waking(e) or _now() + delay_s >= started_s + timeout_s:
+                        raise
+                attempt += 1
+                await asyncio.sleep(delay_s)
+        finally:
+            progress.cancel()
+
+    def prepare(self, new_session: Callable[[], Session], *, timeout_s: float) -> None:
+        """Open a connection now that the next `open` of the same options takes over.
+
+        Does nothing while there is one. Whether it succeeds, that `open` will see.
+        """
+        if self._ready is None:
+            opening = self.open_new(new_session(), timeout_s=timeout_s)
+            self._keep(asyncio.create_task(opening, name="baseten-prewarm"))
+
+    async def warmed(self, new_session: Callable[[], Session], *, timeout_s: float) -> float:
+        """Wait until the model has answered once, and keep that connection for the next `open`.
+
+        Returns:
+            How long it took, in seconds.
+
+        Raises:
+            BasetenError: It did not within ``timeout_s``, or never would.
+        """
+        started_s, attempt = _now(), 0
+        while True:
+            left_s = max(timeout_s - (_now() - started_s), 0.001)
+            connection = (await self.open_patiently(new_session, timeout_s=left_s)).connection
+            left_s = max(timeout_s - (_now() - started_s), 0.001)
+            try:
+                await within(left_s, connection.proven())
+            except asyncio.CancelledError:
+                self.close_later(connection)
+                raise
+            except (BasetenError, asyncio.TimeoutError) as e:
+                self.close_later(connection)
+                if isinstance(e, asyncio.TimeoutError):
+                    raise ConnectTimedOut(timeout_s) from None
+                delay_s = _delay_s(e, attempt)
+                if not _may_be_waking(e) or _now() + delay_s >= started_s + timeout_s:
+                    raise
+            else:
+                self._keep(asyncio.create_task(_as_it_is(connection), name="baseten-prewarm"))
+                return _now() - started_s
+            attempt += 1
+            await asyncio.sleep(delay_s)
+
+    def close_later(self, connection: Connection) -> None:
+        """Close ``connection`` without making anybody wait."""
+        connection.release()
+        task = asyncio.create_task(connection.aclose(), name="baseten-close")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def aclose(self) -> None:
+        """Close the connection kept ready, and the HTTP session if it was opened here."""
+        self._drop_ready()
+        while self._background:
+            await asyncio.gather(*self._background, return_exceptions=True)
+        if self._own is not None:
+            await self._own.close()
+            self._own = None
+
+    async def open_new(self, session: Session, *, timeout_s: float) -> Connection:
+        """A connection that nobody opened before, for ``session``.
+
+        Raises:
+            BasetenError: Of the kinds that `Socket.open` names.
+        """
+        asked_s = _now()
+        socket = await Socket.open(
+            self._http(),
+            self._endpoint.url,
+            self._endpoint.headers,
+            timeout_s=timeout_s,
+            ping_interval_s=self._ping_interval_s,
+        )
+        return Connection(session, socket, Tap(_now() - asked_s) if self._is_tapped else None)
+
+    def _http(self) -> aiohttp.ClientSession:
+        """Asked for anew each time: a session of LiveKit's ends with its context."""
+        if self._given is not None:
+            if self._given.closed:
+                raise ConnectFailed("the http_session passed to STT is closed", permanent=True)
+            return self._given
+        try:
+            return utils.http_context.http_session()
+        except RuntimeError:
+            pass  # no job, no context: a plain script
+        loop = asyncio.get_running_loop()
+        if self._own is None or self._own.closed or self._own_loop is not loop:
+            # A parked handshake may take longer than aiohttp's default of five minutes.
+            # And as many calls at once as there are: by default it would make the 101st wait.
+            self._own = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=None), connector=aiohttp.TCPConnector(limit=0)
+            )
+            self._own_loop = loop
+        return self._own
+
+    # The connection kept ready
+
+    def _keep(self, opening: asyncio.Task[Connection]) -> None:
+        self._ready = opening
+        opening.add_done_callback(self._kept)
+
+    def _kept(self, opening: asyncio.Task[Connection]) -> None:
+        if opening is not self._ready or opening.cancelled():
+            return
+        if opening.exception() is not None:  # the next `open` will find out for itself
+            self._ready = None
+            return
+        loop = asyncio.get_running_loop()
+        self._expiry = loop.call_later(_KEPT_READY_S, self._drop_ready)
+
+    async def _taken(self, session: Session, timeout_s: float) -> Connection | None:
+        """The connection kept ready, if it talks as ``session`` would and still lives."""
+        opening = self._ready
+        if opening is None:
+            return None
+        # One that is still parked will come sooner than a new one behind it.
+        await asyncio.wait({opening}, timeout=timeout_s)
+        if not opening.done():
+            raise ConnectTimedOut(timeout_s)
+        if self._ready is not opening:
+            return None  # another stream was quicker
+        failed = opening.cancelled() or opening.exception() is not None
+        connection = None if failed else opening.result()
+        fits = (
+            connection is not None
+            and connection.session.state is State.WAITING
+            and connection.session.dialect.opening() == session.dialect.opening()
+        )
+        if not fits:
+            self._drop_ready()
+            return None
+        self._ready = None
+        if self._expiry is not None:
+            self._expiry.cancel()
+        return connection
+
+    def _drop_ready(self) -> None:
+        opening, self._ready = self._ready, None
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if opening is None:
+            return
+        if not opening.done():
+            opening.cancel()
+        elif not opening.cancelled() and opening.exception() is None:
+            self.close_later(opening.result())
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _delay_s(error: BasetenError, attempt: int) -> float:
+    return retry_delay_s(
+        attempt,
+        retry_interval_s=_WAKING_RETRY_S,
+        uniform=random.uniform,
+        retry_after_s=error.retry_after_s if isinstance(error, HandshakeRefused) else 0.0,
+    )
+
+
+def _may_be_waking(error: BasetenError) -> bool:
+    if isinstance(error, HandshakeRefused):
+        return error.status in _WAKING_STATUSES
+    return isinstance(error, (ConnectFailed, SessionLost)) and not error.permanent
+
+
+async def _as_it_is(connection: Connection) -> Connection:
+    return connection
+
+
+async def _report_progress(timeout_s: float) -> None:
+    waited_s = 0.0
+    while True:
+        await asyncio.sleep(_PROGRESS_EVERY_S)
+        waited_s += _PROGRESS_EVERY_S
+        logger.info(
+            "waiting for the Baseten model to wake: %.0f s of at most %.0f s", waited_s, timeout_s
+        )

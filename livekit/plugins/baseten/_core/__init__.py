@@ -1,0 +1,1 @@
+"""What becomes of every word, without I/O, clock or event loop (docs/design.md)."""

@@ -1,0 +1,128 @@
+"""The audio clock: positions counted in samples of 16 kHz audio, and the maps between its times.
+
+Three times exist (`docs/design.md`), and this is the only place that turns one into another:
+
+* *stream*: samples since the first one pushed. Never jumps, never counts a sample twice.
+* *connection*: samples a server has been sent on one connection, replays and made-up silence
+  included. Starts at 0 with every connection.
+* *wall clock*: when a stream sample was pushed, in seconds since the epoch.
+
+Ranges are half-open. Seconds appear at the edges only.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+SAMPLE_RATE_HZ = 16_000
+BYTES_PER_SAMPLE = 2  # pcm_s16le, mono
+
+
+class ConnectionClock:
+    """Maps one connection's samples to the stream's, made-up silence between them included.
+
+    Args:
+        origin: Stream position of the first sample sent on this connection.
+    """
+
+    def __init__(self, origin: int) -> None:
+        # Breakpoints: from connection sample `_connection[i]` on, stream time is either
+        # `_stream[i] + distance` (audio) or stands still at `_stream[i]` (made-up silence).
+        self._connection = [0]
+        self._stream = [origin]
+        self._moves = [True]
+        self.sent = 0
+
+    def audio(self, samples: int) -> None:
+        """``samples`` of the user's audio were sent."""
+        if self._moves[-1]:
+            self.sent += samples
+        else:
+            self._extend(samples, moves=True)
+
+    def silence(self, samples: int) -> None:
+        """``samples`` of made-up silence were sent."""
+        self._extend(samples, moves=False)
+
+    def _extend(self, samples: int, *, moves: bool) -> None:
+        if samples and moves is not self._moves[-1]:
+            stream = self.to_stream(self.sent)
+            if self._connection[-1] == self.sent:  # a stretch of no length: nothing sent yet
+                self._moves[-1] = moves
+            else:
+                self._connection.append(self.sent)
+                self._stream.append(stream)
+                self._moves.append(moves)
+        self.sent += samples
+
+    def to_stream(self, connection_samples: int) -> int:
+        """The stream position at a connection position; it stands still in made-up silence."""
+        i = -1  # the last stretch; nearly always it is that
+        if connection_samples < self._connection[-1]:
+            i = max(0, bisect_right(self._connection, connection_samples) - 1)
+        if not self._moves[i]:
+            return self._stream[i]
+        return self._stream[i] + max(0, connection_samples - self._connection[i])
+
+    def forget(self, connection_samples: int) -> None:
+        """Positions before ``connection_samples`` will not be asked for again."""
+        i = bisect_right(self._connection, connection_samples) - 1
+        if i > 0:
+            del self._connection[:i], self._stream[:i], self._moves[:i]
+
+
+class WallClock:
+    """When each stream sample was pushed.
+
+    A map and not a division: audio comes in bursts, and not at all while the user is muted. Kept
+    as breakpoints between which audio came at the pace of speech, so that a steady hour is one.
+    """
+
+    # Pushes that come this much off the pace of speech are not worth a breakpoint of their own.
+    _JITTER_S = 0.02
+
+    def __init__(self) -> None:
+        self._positions = [0]
+        self._times_s = [0.0]
+        self._stop = 0
+        self._last_push_s = 0.0
+
+    def pushed(self, stop: int, now_s: float) -> None:
+        """The stream up to sample ``stop`` had been pushed by ``now_s`` (epoch seconds)."""
+        start, self._stop = self._stop, stop
+        last_push_s, self._last_push_s = self._last_push_s, now_s
+        on_pace_s = self._times_s[-1] + (stop - self._positions[-1]) / SAMPLE_RATE_HZ
+        if start == 0 or not -self._JITTER_S <= now_s - on_pace_s <= self._JITTER_S:
+            # A sample inside the block was spoken before its end, but not before the block before.
+            begun_s = max(last_push_s, now_s - (stop - start) / SAMPLE_RATE_HZ)
+            if start == self._positions[-1]:
+                self._times_s[-1] = begun_s
+            else:
+                self._positions.append(start)
+                self._times_s.append(begun_s)
+
+    def at(self, position: int) -> float:
+        """Epoch seconds at which stream sample ``position`` was pushed."""
+        i = max(0, bisect_right(self._positions, position) - 1)
+        at_s = self._interpolate(i, position)
+        if i + 1 < len(self._times_s):
+            at_s = min(at_s, self._times_s[i + 1])
+        return min(at_s, self._last_push_s)
+
+    def position_at(self, time_s: float) -> int:
+        """How much of the stream had been pushed by ``time_s``, to within one block."""
+        i = bisect_right(self._times_s, time_s) - 1
+        if i < 0:
+            return self._positions[0]
+        position = self._positions[i] + int((time_s - self._times_s[i]) * SAMPLE_RATE_HZ)
+        limit = self._positions[i + 1] if i + 1 < len(self._positions) else self._stop
+        return min(position, limit)
+
+    def forget(self, position: int) -> None:
+        """Samples before ``position`` will not be asked for again."""
+        i = bisect_right(self._positions, position) - 1
+        if i > 0:
+            del self._positions[:i], self._times_s[:i]
+
+    def _interpolate(self, i: int, position: int) -> float:
+        return self._times_s[i] + (position - self._positions[i]) / SAMPLE_RATE_HZ

@@ -1,0 +1,350 @@
+"""One connection's worth of protocol, as a state machine. No I/O, no clock, no async.
+
+The caller owns the socket and the time. Each method says what just happened, `now` in seconds of
+any monotonic clock; after it: send `outgoing`, take `received_frames`, wait until `deadline`.
+
+    CONNECTING --opened--> WAITING --attach--> STREAMING --finished--> DRAINING --last--> CLOSED
+        |                     |                    |                       |
+        +----------------------------------- failure ----------------------+--> FAILED
+
+WAITING has sent its metadata and belongs to no stream yet: a connection opened ahead of a call, or
+for changed options. What outlives the connection is in `_recognition`.
+
+Audio is not pushed through a session: it reads the stream's journal at the pace at which the socket
+takes it. A session for a new connection reads the same journal again from its start, which is all
+that a replay is.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from .clocks import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ, ConnectionClock
+from .errors import (
+    BasetenError,
+    DrainTimedOut,
+    LocalProtocolError,
+    MetadataRefused,
+    ServerFailed,
+    SessionLost,
+    UnreadableFrame,
+    WrongDialect,
+)
+from .flushes import Flush
+from .journal import Journal
+from .wire import Alive, Dialect, EndAudio, Failure, ServerFrame, Transcript
+
+
+class State(enum.Enum):
+    CONNECTING = "connecting"
+    WAITING = "waiting"
+    STREAMING = "streaming"
+    DRAINING = "draining"  # end of audio asked for; the last finals are still owed
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+class Input(enum.Enum):
+    OPENED = "open"
+    ATTACH = "attach"
+    FINISH = "finish"
+    LAST = "end"
+    FAILURE = "fail"
+
+
+# Every legal move. What is absent is refused, so a forgotten row fails loudly.
+TRANSITIONS: dict[tuple[State, Input], State] = {
+    (State.CONNECTING, Input.OPENED): State.WAITING,
+    (State.CONNECTING, Input.FAILURE): State.FAILED,
+    (State.WAITING, Input.ATTACH): State.STREAMING,
+    (State.WAITING, Input.FAILURE): State.FAILED,
+    (State.STREAMING, Input.FINISH): State.DRAINING,
+    (State.STREAMING, Input.FAILURE): State.FAILED,
+    (State.DRAINING, Input.LAST): State.CLOSED,
+    (State.DRAINING, Input.FAILURE): State.FAILED,
+}
+ENDED = (State.CLOSED, State.FAILED)  # no set: it would hash the state, for each push of audio
+
+# Close codes with which a server that never got past the metadata turns it down: 1011 from the
+# runtime (docs/protocol.md, invalid metadata).
+_REFUSAL_CODES = frozenset({1011})
+_TRIAL_SAMPLES = 5 * SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a session waits before it holds the server for dead.
+
+    Attributes:
+        probe_after_s: Quiet from the server, while audio flows, before it is asked for a sign of
+            life; 0 never asks.
+        probe_timeout_s: For the answer to that.
+        drain_s: For the answer to the end of audio. Once that is acknowledged, for each sign of
+            progress, another second for every second of audio that has no final yet.
+    """
+
+    probe_after_s: float = 5.0
+    probe_timeout_s: float = 5.0
+    drain_s: float = 5.0
+
+    # A buffer is transcribed whole and is 30 s at most; slower than speech is not a live model.
+    MAX_OWED_S = 30.0
+
+    @property
+    def least_s(self) -> float:
+        """The shortest of these waits."""
+        return min(self.probe_after_s or math.inf, self.probe_timeout_s, self.drain_s)
+
+
+class Session:
+    """
+    Args:
+        dialect: How this deployment is talked to.
+        patience: The bounds for a server that does not answer.
+    """
+
+    def __init__(self, dialect: Dialect, patience: Patience) -> None:
+        self.dialect = dialect
+        self._patience = patience
+        self._controls: list[str] = []
+        self._frames: list[ServerFrame] = []
+        self._journal: Journal | None = None
+        self._flushes: deque[Flush] = deque()
+        self._finish_at: int | None = None
+        self._end_sent_s: float | None = None
+        self._acknowledged = False
+        self._asked: deque[int] = deque()  # positions of the requests a flagged final is to answer
+        self._last_answer: Transcript | None = None
+        self._progress_s = 0.0
+        self._quiet_since_s: float | None = None
+        self._probed_s: float | None = None
+        self._probes = 0
+        self.clock = ConnectionClock(0)
+        self.cursor = 0
+        self.least_wait_s = patience.least_s  # nothing that is sent makes anything due before that
+        self.state = State.CONNECTING
+        self.error: BasetenError | None = None
+        self.is_proven = False  # the server has taken the metadata
+        self.has_results = False
+        self.unreadable: dict[str, int] = {}
+
+    # What just happened
+
+    def opened(self, now: float) -> None:
+        """The socket is open: the metadata goes first, and a question that only it can follow.
+
+        The server says nothing to metadata that it likes; the answer to the question is the proof.
+        """
+        self._step(Input.OPENED)
+        self._controls.append(self.dialect.opening())
+        self._probe(now)
+
+    def attach(self, journal: Journal, flushes: list[Flush], now: float) -> None:
+        """The connection now carries a stream, from the first sample its journal holds."""
+        self._step(Input.ATTACH)
+        self._journal = journal
+        self.cursor = journal.start
+        self.clock = ConnectionClock(journal.start)
+        self._progress_s = now
+        for flush in flushes:
+            self.flush(flush)
+
+    def flush(self, flush: Flush) -> None:
+        """Finish the utterance that reaches up to ``flush.position``."""
+        flush.reset()
+        self._flushes.append(flush)
+
+    def finish(self, at: int) -> None:
+        """No audio comes after stream sample ``at``."""
+        self._step(Input.FINISH)
+        self._finish_at = at
+
+    def received(self, text: str, now: float) -> None:
+        """A text message arrived. One that cannot be read is counted and otherwise ignored."""
+        if self.state in ENDED:
+            return  # crossed our close on the wire
+        self._quiet_since_s = self._probed_s = None
+        self._progress_s = now
+        try:
+            frame = self.dialect.decode(text)
+        except UnreadableFrame as e:
+            self.unreadable[str(e)] = self.unreadable.get(str(e), 0) + 1
+            return
+        except WrongDialect as e:
+            self.failed(e)
+            return
+        if isinstance(frame, Transcript) and frame.is_flush:
+            if frame == self._last_answer and (frame.text or frame.number is not None):
+                return  # the same answer once more
+            self._last_answer = frame
+            if self._asked:
+                frame = frame._replace(settles=self._asked.popleft())
+        self._frames.append(frame)
+        if isinstance(frame, Failure) and not frame.recoverable:
+            self.failed(ServerFailed(frame.error_type, frame.message, permanent=frame.permanent))
+            return
+        if isinstance(frame, (Alive, EndAudio, Transcript)):
+            self.is_proven = True
+        self.has_results = self.has_results or isinstance(frame, Transcript)
+        self._acknowledged = self._acknowledged or isinstance(frame, EndAudio)
+        if self._end_sent_s is not None and self.dialect.is_last(frame) and not self._asked:
+            self._step(Input.LAST)
+
+    def disconnected(self, code: int, reason: str = "") -> None:
+        """The socket is closed, by whomever."""
+        if self.state in ENDED:
+            return
+        # Where no question can be asked, a server that listened for a while has taken the metadata.
+        is_untried = self.dialect.can_probe or self.clock.sent < _TRIAL_SAMPLES
+        if code in _REFUSAL_CODES and not self.is_proven and is_untried:
+            self.failed(MetadataRefused(code, reason, sent=self.dialect.described()))
+        else:
+            self.failed(SessionLost(code, reason))
+
+    def failed(self, error: BasetenError) -> None:
+        if self.state not in ENDED:
+            self._step(Input.FAILURE)
+            self.error = error
+
+    def expired(self, now: float) -> None:
+        """Time has passed; past a deadline, ask whether the server lives, or give it up."""
+        deadline = self.deadline()
+        if deadline is None or now < deadline:
+            return
+        if self.state is State.DRAINING and self._end_sent_s is not None:
+            self.failed(DrainTimedOut(now - self._end_sent_s, acknowledged=self._acknowledged))
+        elif self._probed_s is not None:
+            waited_s = now - self._probed_s
+            self.failed(SessionLost(1006, f"no sign of life from the model for {waited_s:.1f} s"))
+        else:
+            self._probe(now)
+
+    # What to do about it
+
+    def outgoing(self, now: float, limit: int) -> list[str | bytes]:
+        """The next frames for the socket, ``limit`` of them or a few more."""
+        out: list[str | bytes] = list(self._controls)
+        self._controls.clear()
+        if self._journal is None or self.state in ENDED:
+            return out
+        while len(out) < limit:
+            stop = self._flushes[0].position if self._flushes else self._finish_at
+            end = self._journal.stop if stop is None else stop
+            out += self._whole_chunks(end, limit - len(out))
+            if stop is None or len(out) >= limit:
+                break
+            if end > self.cursor:
+                out.append(self._last_chunk(end - self.cursor))
+            if self._flushes:
+                out += self._end_of_utterance(self._flushes.popleft(), now)
+            elif self._end_sent_s is None:
+                out.append(self.dialect.end_of_audio())
+                self._note_asked()
+                self._end_sent_s = self._progress_s = now
+            else:
+                break
+        if out and self._quiet_since_s is None and self._journal is not None:
+            self._quiet_since_s = now
+        return out
+
+    @property
+    def has_outgoing(self) -> bool:
+        """`outgoing` would not come back empty."""
+        if self._controls:
+            return True
+        if self._journal is None or self.state in ENDED:
+            return False
+        if self._flushes or (self._finish_at is not None and self._end_sent_s is None):
+            return True
+        return self._journal.stop - self.cursor >= self.dialect.chunk_samples
+
+    def received_frames(self) -> list[ServerFrame]:
+        out, self._frames = self._frames, []
+        return out
+
+    @property
+    def has_events(self) -> bool:
+        return False  # it has frames, and whoever reads them was told by the socket
+
+    def deadline(self) -> float | None:
+        """When to call `expired`, or None if nothing is awaited."""
+        if self.state is State.DRAINING and self._end_sent_s is not None:
+            wait_s = self._patience.drain_s
+            if self._acknowledged or not self.dialect.acknowledges_end:
+                wait_s += min(self.owed_s, self._patience.MAX_OWED_S)
+            return self._progress_s + wait_s
+        if (
+            self.state in ENDED
+            or self.state is State.CONNECTING
+            or not self._patience.probe_after_s
+        ):
+            return None
+        if self._probed_s is not None:
+            # A server that never answered yet may still be warming up behind its open socket.
+            wait_s = self._patience.probe_timeout_s * (1 if self.is_proven else 2)
+            return self._probed_s + wait_s
+        if self._quiet_since_s is not None and self.dialect.can_probe:
+            return self._quiet_since_s + self._patience.probe_after_s
+        return None
+
+    @property
+    def owed_s(self) -> float:
+        """Seconds of audio sent that no final accounts for."""
+        if self._journal is None:
+            return 0.0
+        return max(0, self.cursor - self._journal.start) / SAMPLE_RATE_HZ
+
+    def _whole_chunks(self, end: int, limit: int) -> list[str | bytes]:
+        chunk_samples = self.dialect.chunk_samples
+        count = min((end - self.cursor) // chunk_samples, limit)
+        if count <= 0:
+            return []
+        pcm = self._read(count * chunk_samples)
+        size = chunk_samples * BYTES_PER_SAMPLE
+        return [self.dialect.audio(pcm[at : at + size]) for at in range(0, len(pcm), size)]
+
+    def _last_chunk(self, samples: int) -> str | bytes:
+        pcm = self._read(samples)
+        missing = self.dialect.chunk_samples - samples
+        if missing and self.dialect.pads_chunks:
+            pcm += bytes(missing * BYTES_PER_SAMPLE)
+            self.clock.silence(missing)
+        return self.dialect.audio(pcm)
+
+    def _read(self, samples: int) -> bytes:
+        assert self._journal is not None
+        pcm = self._journal.read(self.cursor, self.cursor + samples)
+        self.cursor += samples
+        self.clock.audio(samples)
+        return pcm
+
+    def _end_of_utterance(self, flush: Flush, now: float) -> list[str | bytes]:
+        end = self.dialect.end_of_utterance(flush.number)
+        out: list[str | bytes] = []
+        zeros = bytes(self.dialect.chunk_samples * BYTES_PER_SAMPLE)
+        for _ in range(end.silence_samples // self.dialect.chunk_samples):
+            out.append(self.dialect.audio(zeros))
+        self.clock.silence(end.silence_samples)
+        out.append(end.frame)
+        flush.sent(end.trace_id, now)
+        self._note_asked()
+        return out
+
+    def _note_asked(self) -> None:
+        if self.dialect.answers_each_end:
+            self._asked.append(self.cursor)
+
+    def _probe(self, now: float) -> None:
+        if self.dialect.can_probe:
+            self._probes += 1
+            self._controls.append(self.dialect.probe(f"probe-{self._probes}"))
+            self._probed_s = now
+
+    def _step(self, happened: Input) -> None:
+        try:
+            self.state = TRANSITIONS[self.state, happened]
+        except KeyError:
+            raise LocalProtocolError(f"cannot {happened.value} while {self.state.value}") from None

@@ -1,0 +1,144 @@
+"""The utterance under way: when it starts, what is shown of it, when it is over.
+
+A server marks neither the start nor the end of speech. The first words, partial or final, start an
+utterance; its final ends it, unless that final was forced while speech went on.
+
+    QUIET --words--> SPEAKING --final--> QUIET
+                      |    ^
+           forced final    words or another forced final
+                      v    |
+                    CONTINUING --final--> QUIET
+
+Every start gets its end, whatever happens: an agent that waits for one stays silent for ever.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+from .events import (
+    NOTHING,
+    Event,
+    Final,
+    Hypothesis,
+    Interim,
+    Preflight,
+    SpeechEnded,
+    SpeechStarted,
+)
+
+
+class Phase(enum.Enum):
+    QUIET = "quiet"
+    SPEAKING = "speaking"
+    CONTINUING = "continuing"  # a final was forced; nothing heard of what follows it yet
+
+
+class Utterance:
+    """One after the other, for a whole stream; it survives the connections.
+
+    Args:
+        preflight: Say when an interim will hardly change.
+    """
+
+    def __init__(self, *, preflight: bool = False) -> None:
+        self._preflight = preflight
+        self._events: list[Event] = []
+        self._shown: Hypothesis | None = None
+        self._pending: Hypothesis | None = None
+        self._preflighted = ""
+        self._end = 0
+        self.start = 0  # of the last one, in stream samples
+        self.phase = Phase.QUIET
+        self.number = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.phase is not Phase.QUIET
+
+    @property
+    def is_owed_a_final(self) -> bool:
+        """Words were shown that no final has confirmed."""
+        return self._shown is not None
+
+    def guessed(
+        self, hypothesis: Hypothesis, *, has_paused: Callable[[], bool] = lambda: False
+    ) -> None:
+        """A partial with words in it.
+
+        Args:
+            has_paused: Whether silence has begun after them; only asked where it matters.
+        """
+        self._speak(hypothesis)
+        self._pending = None
+        before, self._shown = self._shown, hypothesis
+        self._events.append(Interim(self.number, hypothesis))
+        has_settled = before is not None and before.text == hypothesis.text
+        is_new = hypothesis.text != self._preflighted
+        if self._preflight and has_settled and is_new and has_paused():
+            self._preflighted = hypothesis.text
+            self._events.append(Preflight(self.number, hypothesis))
+
+    def finalized(
+        self, *hypotheses: Hypothesis, goes_on: bool, pending: Hypothesis | None = None
+    ) -> bool:
+        """A final: what each speaker in turn said, or nothing.
+
+        Args:
+            goes_on: It was forced while somebody was speaking.
+            pending: What the server holds back for the next one.
+
+        Returns:
+            Whether it took back what was shown.
+        """
+        said = [hypothesis for hypothesis in hypotheses if hypothesis.text]
+        for hypothesis in said:
+            self._speak(hypothesis)
+            self._events.append(Final(self.number, hypothesis))
+        took_back = not said and self._shown is not None
+        if took_back:
+            self.answered_empty()
+        self._shown = None
+        self._pending = pending
+        if self.is_open and goes_on:
+            self.phase = Phase.CONTINUING
+        elif self.is_open:
+            self._finish()
+        return took_back
+
+    def abandoned(self) -> Hypothesis | None:
+        """Nothing more will come: what was shown stands, for want of a final, and is returned."""
+        last = self._shown or self._pending
+        promoted = None
+        if last is not None:
+            promoted = last._replace(is_promoted=True)
+            self._speak(promoted)
+            self._events.append(Final(self.number, promoted))
+            self._shown = self._pending = None
+        if self.is_open:
+            self._finish()
+        return promoted
+
+    def answered_empty(self) -> None:
+        """Take back what was shown. The interim first: an empty final alone leaves it standing."""
+        self._events.append(Interim(self.number, NOTHING))
+        self._events.append(Final(self.number, NOTHING))
+        self._shown = None
+
+    def events(self) -> list[Event]:
+        out, self._events = self._events, []
+        return out
+
+    def _speak(self, hypothesis: Hypothesis) -> None:
+        if self.phase is Phase.QUIET:
+            self.number += 1
+            self.start = self._end = hypothesis.start
+            self._preflighted = ""
+            self._events.append(SpeechStarted(self.number, hypothesis.start))
+        self.phase = Phase.SPEAKING
+        self._end = max(self._end, hypothesis.end)
+
+    def _finish(self) -> None:
+        self.phase = Phase.QUIET
+        self._events.append(SpeechEnded(self.number, self._end))

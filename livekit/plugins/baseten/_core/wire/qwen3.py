@@ -1,0 +1,134 @@
+"""Qwen3-ASR streaming v1, as in `docs/protocol.md`."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from ..clocks import SAMPLE_RATE_HZ
+from ..errors import LocalProtocolError, UnreadableFrame, WrongDialect
+from ..options import Options
+from . import keyterms as _prompt
+from . import languages as _language
+from . import reading as _reading
+from . import writing as _writing
+from .frames import EndOfUtterance, Failure, ServerFrame, Transcript, Unknown
+
+# Any length goes. Reference clients send 100 ms, which is 100 ms of delay at worst; this is 32.
+CHUNK_SAMPLES = 512
+
+_AUDIO_HEAD = '{"type":"input_audio_buffer.append","audio":"'
+_AUDIO_TAIL = '"}'
+_COMMIT = '{"type":"input_audio_buffer.commit"}'
+
+# Its errors have no types, and the socket closes after each. Of these words, what was sent is to
+# blame; of others, "capacity" first among them, the moment.
+_PERMANENT = ("invalid", "unsupported", "malformed", "not supported", "unknown model", "binary")
+
+
+class Qwen3:
+    """Base64 audio in JSON, and ``commit``, which the server answers with a flagged final.
+
+    Raises:
+        ValueError: A language that the model does not know, or an option that it does not have.
+    """
+
+    chunk_samples = CHUNK_SAMPLES
+    pads_chunks = False
+    segments_span_buffer = False
+    trailing_samples = 0
+    answers_each_end = True
+    acknowledges_end = False
+    can_probe = False
+
+    def __init__(self, options: Options) -> None:
+        _refuse_whisper_only(options)
+        self._introduction = _writing.Introduction(_handshake(options))
+        self.language = self._introduction.language
+        self.sends_partials = options.enable_partial_transcripts
+        self.partial_interval_samples = round(
+            options.partial_transcript_interval_s * SAMPLE_RATE_HZ
+        )
+        # A segment is bounded by the speech in the buffer, not by the buffer.
+        limit_samples = options.final_transcript_max_duration_s * SAMPLE_RATE_HZ
+        self.forced_samples = limit_samples - SAMPLE_RATE_HZ // 2
+
+    def opening(self) -> str:
+        return self._introduction.text
+
+    def described(self) -> str:
+        return self._introduction.described()
+
+    def audio(self, pcm: bytes) -> str:
+        return _AUDIO_HEAD + base64.b64encode(pcm).decode("ascii") + _AUDIO_TAIL
+
+    def end_of_utterance(self, number: int) -> EndOfUtterance:
+        return EndOfUtterance(silence_samples=0, frame=_COMMIT, trace_id="")
+
+    def end_of_audio(self) -> str:
+        return _COMMIT
+
+    def probe(self, trace_id: str) -> str:
+        raise LocalProtocolError("Qwen3-ASR knows no health check")
+
+    def decode(self, text: str) -> ServerFrame:
+        raw = _reading.parsed(text)
+        if _reading.is_transcription(raw):
+            return _reading.transcript(raw)
+        kind = raw.get("type")
+        if kind == "error":
+            message = _reading.error_text(raw)
+            _refuse_other_dialect(raw)
+            is_full = message.lower().startswith("capacity")
+            permanent = not is_full and any(said in message.lower() for said in _PERMANENT)
+            return Failure("", message, recoverable=False, permanent=permanent)
+        if not isinstance(kind, str):
+            raise UnreadableFrame("a message without a type")
+        return Unknown(kind)
+
+    def is_last(self, frame: ServerFrame) -> bool:
+        return isinstance(frame, Transcript) and frame.is_flush
+
+
+def _refuse_other_dialect(raw: dict[str, Any]) -> None:
+    """Whisper's errors are typed, and it takes no audio in text frames."""
+    body = raw.get("body")
+    if isinstance(body, dict) and body.get("error_type") == "STREAM_ERROR":
+        raise WrongDialect(
+            "the deployment does not speak Qwen3-ASR's protocol. Is it Whisper? Then leave out "
+            'model="qwen3-asr".'
+        )
+
+
+def _handshake(options: Options) -> dict[str, Any]:
+    whisper_params: dict[str, Any] = {
+        "audio_language": _language.to_qwen3("language", options.language),
+        "show_word_timestamps": options.show_word_timestamps,
+    }
+    if options.prompt:
+        whisper_params["prompt"] = options.prompt
+    if terms := _prompt.unique(options.keyterms):
+        whisper_params["keyterms"] = terms
+    handshake = {
+        "whisper_params": whisper_params,
+        "streaming_params": _writing.streaming_params(options),
+        "streaming_vad_config": _writing.streaming_vad_config(options),
+    }
+    return _writing.merged(handshake, options.extra_metadata)
+
+
+def _refuse_whisper_only(options: Options) -> None:
+    for name in (
+        "language_options",
+        "use_dynamic_preprocessing",
+        "beam_width",
+        "length_penalty",
+        "repetition_penalty",
+        "beam_search_diversity_rate",
+        "no_repeat_ngram_size",
+        "enable_diarization",
+        "diarization_granularity",
+    ):
+        value = getattr(options, name)
+        if value not in (None, (), False):
+            raise ValueError(f"{name}={value!r}: Whisper has this option, Qwen3-ASR does not")

@@ -1,0 +1,163 @@
+"""Whisper streaming v1 (truss and chain), as in `docs/protocol.md`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..clocks import SAMPLE_RATE_HZ
+from ..errors import UnreadableFrame, WrongDialect
+from ..options import Options
+from . import keyterms as _prompt
+from . import languages as _language
+from . import reading as _reading
+from . import writing as _writing
+from .frames import Alive, EndAudio, EndOfUtterance, Failure, ServerFrame, Unknown
+
+CHUNK_SAMPLES = 512  # one window of the server's voice activity detector; any other size is fatal
+
+# Frames of silence beyond the server's rule: its detector takes a few to believe that speech ended.
+_SILENCE_MARGIN_CHUNKS = 8
+
+# What the server says of audio it cannot take: the same audio would fail the same way.
+_PERMANENT = ("too short", "number of samples", "multiple of element size", "unsupported encoding")
+
+
+class Whisper:
+    """Binary audio, ``end_audio`` and ``finished``.
+
+    Raises:
+        ValueError: A language that Whisper does not know.
+    """
+
+    chunk_samples = CHUNK_SAMPLES
+    pads_chunks = True
+    segments_span_buffer = True
+    answers_each_end = False
+    acknowledges_end = True
+    can_probe = True
+
+    def __init__(self, options: Options) -> None:
+        self._introduction = _writing.Introduction(_metadata(options))
+        self.language = self._introduction.language
+        self.sends_partials = options.enable_partial_transcripts
+        self.partial_interval_samples = round(
+            options.partial_transcript_interval_s * SAMPLE_RATE_HZ
+        )
+        limit_samples = options.final_transcript_max_duration_s * SAMPLE_RATE_HZ
+        self.forced_samples = limit_samples // CHUNK_SAMPLES * CHUNK_SAMPLES
+        # The end of speech is declared on the frame that completes the silence, not before it.
+        silence_samples = options.vad_min_silence_duration_ms * SAMPLE_RATE_HZ // 1000
+        chunks = -(-silence_samples // CHUNK_SAMPLES) + 1
+        self.trailing_samples = chunks * CHUNK_SAMPLES
+        self._silence_samples = (chunks + _SILENCE_MARGIN_CHUNKS) * CHUNK_SAMPLES
+
+    def opening(self) -> str:
+        return self._introduction.text
+
+    def described(self) -> str:
+        return self._introduction.described()
+
+    def audio(self, pcm: bytes) -> bytes:
+        return pcm
+
+    def end_of_utterance(self, number: int) -> EndOfUtterance:
+        """Enough zeros, in one burst, that the server's detector hears the speech end now.
+
+        It counts samples and not seconds. The probe behind them is answered in order.
+        """
+        trace_id = f"flush-{number}"
+        frame = _writing.compact({"type": "health_check", "trace_id": trace_id})
+        return EndOfUtterance(self._silence_samples, frame, trace_id)
+
+    def end_of_audio(self) -> str:
+        return _writing.compact({"type": "end_audio"})
+
+    def probe(self, trace_id: str) -> str:
+        return _writing.compact({"type": "health_check", "trace_id": trace_id})
+
+    def decode(self, text: str) -> ServerFrame:
+        raw = _reading.parsed(text)
+        if _reading.is_transcription(raw):
+            return _reading.transcript(raw)
+        kind = raw.get("type")
+        if kind == "end_audio":
+            body = raw.get("body")
+            return EndAudio(str(body.get("status", "")) if isinstance(body, dict) else "")
+        if kind == "health_check":
+            return Alive(str(raw.get("trace_id") or ""))
+        if kind == "error":
+            _refuse_other_dialect(raw)
+            return _failure(raw)
+        if not isinstance(kind, str):
+            raise UnreadableFrame("a message without a type")
+        return Unknown(kind)
+
+    def is_last(self, frame: ServerFrame) -> bool:
+        # "acknowledged" comes first, and finals may still follow it.
+        return isinstance(frame, EndAudio) and frame.status == "finished"
+
+
+def _metadata(options: Options) -> dict[str, Any]:
+    """Only what the user set or what every runtime accepts: older ones reject unknown fields."""
+    whisper_params: dict[str, Any] = {
+        "audio_language": _language.to_whisper("language", options.language),
+        "show_word_timestamps": options.show_word_timestamps,
+    }
+    if options.language_options:
+        whisper_params["language_options"] = [
+            _language.to_whisper("language_options", language, may_be_auto=False)
+            for language in options.language_options
+        ]
+    if prompt := _prompt.with_keyterms(options.prompt, options.keyterms):
+        whisper_params["prompt"] = prompt
+    if options.use_dynamic_preprocessing is not None:
+        whisper_params["use_dynamic_preprocessing"] = options.use_dynamic_preprocessing
+    sampling = {
+        name: value
+        for name in (
+            "beam_width",
+            "length_penalty",
+            "repetition_penalty",
+            "beam_search_diversity_rate",
+            "no_repeat_ngram_size",
+        )
+        if (value := getattr(options, name)) is not None
+    }
+    if sampling:
+        whisper_params["whisper_sampling_params"] = sampling
+    if options.enable_diarization:
+        whisper_params["enable_diarization"] = True
+        # The server's default, sentences, holds back whatever has no full stop yet.
+        granularity = options.diarization_granularity or "split_segment"
+        whisper_params["diarization_granularity"] = granularity
+    metadata = {
+        "whisper_params": whisper_params,
+        "streaming_params": _writing.streaming_params(options),
+        "streaming_vad_config": _writing.streaming_vad_config(options),
+    }
+    return _writing.merged(metadata, options.extra_metadata)
+
+
+def _refuse_other_dialect(raw: dict[str, Any]) -> None:
+    """A Whisper server's errors have a body; Qwen3-ASR's do not, and it knows no health check."""
+    said = _reading.error_text(raw)
+    if raw.get("body") is None and any(word in said.lower() for word in ("health_check", "binary")):
+        raise WrongDialect(
+            "the deployment does not speak Whisper's protocol. Is it Qwen3-ASR? Then pass "
+            f'model="qwen3-asr". It said: {said}'
+        )
+
+
+def _failure(raw: dict[str, Any]) -> Failure:
+    body = raw.get("body")
+    body = body if isinstance(body, dict) else {}
+    error_type = str(body.get("error_type") or "")
+    message = _reading.error_text(raw)
+    return Failure(
+        error_type=error_type,
+        message=message,
+        # Without the flag it is the answer to a control frame it did not know; the stream goes on.
+        recoverable=body.get("recoverable") is not False,
+        permanent=any(said in message.lower() for said in _PERMANENT),
+        is_lost_result=error_type == "TRANSCRIPTION_ERROR",
+    )

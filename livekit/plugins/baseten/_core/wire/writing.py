@@ -1,0 +1,81 @@
+"""Writing JSON frames, and laying a user's own fields over them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..clocks import SAMPLE_RATE_HZ
+from ..options import Options
+from .languages import to_standard
+
+
+def compact(raw: Mapping[str, Any]) -> str:
+    return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
+
+
+def streaming_params(options: Options) -> dict[str, Any]:
+    return {
+        "encoding": "pcm_s16le",
+        "sample_rate": SAMPLE_RATE_HZ,
+        "enable_partial_transcripts": options.enable_partial_transcripts,
+        "partial_transcript_interval_s": options.partial_transcript_interval_s,
+        "final_transcript_max_duration_s": options.final_transcript_max_duration_s,
+    }
+
+
+def streaming_vad_config(options: Options) -> dict[str, Any]:
+    return {
+        "threshold": options.vad_threshold,
+        "min_silence_duration_ms": options.vad_min_silence_duration_ms,
+        "speech_pad_ms": options.vad_speech_pad_ms,
+    }
+
+
+def merged(metadata: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """``metadata`` with ``extra`` laid over it, objects field by field."""
+    out = dict(metadata)
+    for key, value in extra.items():
+        under = out.get(key)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            out[key] = merged(under, value)
+        else:
+            out[key] = value
+    return out
+
+
+class Introduction:
+    """The first frame of a connection: what it says, and what follows from it for both dialects.
+
+    Args:
+        metadata: The blocks of `whisper_params`, `streaming_params` and `streaming_vad_config`.
+
+    Raises:
+        ValueError: ``extra_metadata`` made it something that cannot be sent.
+    """
+
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        self._metadata = metadata
+        self.text = _sendable(metadata)
+        asked = metadata["whisper_params"].get("audio_language")
+        self.language = to_standard(asked if isinstance(asked, str) else "")
+
+    def described(self) -> str:
+        """In one line, without the prompt, which may quote the conversation."""
+        shown = self._metadata
+        prompt = shown["whisper_params"].get("prompt")
+        if prompt:
+            hidden = {"whisper_params": {"prompt": f"({len(prompt)} characters)"}}
+            shown = merged(shown, hidden)
+        return json.dumps(shown, ensure_ascii=False)
+
+
+def _sendable(metadata: Mapping[str, Any]) -> str:
+    for block in ("whisper_params", "streaming_params", "streaming_vad_config"):
+        if not isinstance(metadata[block], dict):
+            raise ValueError(f"extra_metadata: {block} must be a mapping")
+    try:
+        return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise ValueError(f"extra_metadata: cannot be sent as JSON: {e}") from None

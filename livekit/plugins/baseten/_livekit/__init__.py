@@ -1,0 +1,1 @@
+"""LiveKit's side: its stream, its events, its errors."""

@@ -1,0 +1,127 @@
+"""From one connection to another with other options, without a gap: make before break.
+
+The new connection is opened and has taken its metadata while the old one works on. It takes over
+when nobody speaks, or after a while in any case: the audio since the last final is sent again on it
+then, so that the words under way come once all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from livekit.agents import APIError
+
+from .._connection.connector import Connector, Opened
+from .._connection.timeout import within
+from .._core.errors import BasetenError, ConnectTimedOut, MetadataRefused
+from .._core.options import Options
+from .._core.session import Patience, Session
+from .._core.wire import dialect_for
+from .api_errors import to_api_error
+
+# Calls of `update_options` that come this close together change the connection once.
+_COALESCE_S = 0.1
+
+# A change waits at most this long for a pause in the speech.
+_PAUSE_WITHIN_S = 5.0
+
+
+class Changeover:
+    """
+    Args:
+        connector: Opens the new connection.
+        connect_timeout_s: For its handshake, and again for the server to take its metadata.
+        patience: Of its session.
+        retry_delays_s: How long to wait before each further attempt.
+        is_pausing: Whether nobody speaks.
+        succeeded: Called with the new connection, which has to be carried on from there.
+        failed: Called with the last error instead; the old connection works on.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        connect_timeout_s: float,
+        patience: Patience,
+        retry_delays_s: Callable[[], list[float]],
+        is_pausing: Callable[[], bool],
+        succeeded: Callable[[Opened, Options], None],
+        failed: Callable[[APIError], None],
+    ) -> None:
+        self._connector = connector
+        self._connect_timeout_s = connect_timeout_s
+        self._patience = patience
+        self._retry_delays_s = retry_delays_s
+        self._is_pausing = is_pausing
+        self._succeeded = succeeded
+        self._failed = failed
+        self._task: asyncio.Task[None] | None = None
+        self._paused = asyncio.Event()
+
+    def begin(self, options: Options) -> None:
+        """Change to ``options``, and no longer to those of a change under way."""
+        self.abandon()
+        self._task = asyncio.create_task(self._run(options), name="baseten-options")
+
+    def abandon(self) -> None:
+        """There is nothing to change any more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def aclose(self) -> None:
+        """Give up a change under way, and wait until it is."""
+        task = self._task
+        self.abandon()
+        if task is not None:
+            await asyncio.wait({task})
+
+    def paused(self) -> None:
+        """Nobody speaks now."""
+        self._paused.set()
+
+    async def _run(self, options: Options) -> None:
+        await asyncio.sleep(_COALESCE_S)
+        refusals = 0
+        for delay_s in (*self._retry_delays_s(), None):
+            try:
+                self._succeeded(await self._ready(options), options)
+                return
+            except BasetenError as e:
+                if isinstance(e, MetadataRefused):
+                    # A server that fails while it starts looks the same: once may be chance.
+                    refusals += 1
+                    e.permanent = refusals > 1
+                error = to_api_error(e)
+            if delay_s is None or not error.retryable:
+                self._failed(error)
+                return
+            await asyncio.sleep(delay_s)
+
+    async def _ready(self, options: Options) -> Opened:
+        """A connection with ``options``, at the moment to take it."""
+        dialect = dialect_for(options)
+        opened = await self._connector.open(
+            lambda: Session(dialect, self._patience), timeout_s=self._connect_timeout_s
+        )
+        try:
+            await within(self._connect_timeout_s, opened.connection.proven())
+            await self._pause()
+            if opened.connection.session.error is not None:
+                raise opened.connection.session.error
+        except asyncio.TimeoutError:
+            self._connector.close_later(opened.connection)
+            raise ConnectTimedOut(self._connect_timeout_s) from None
+        except (BasetenError, asyncio.CancelledError):
+            self._connector.close_later(opened.connection)
+            raise
+        return opened
+
+    async def _pause(self) -> None:
+        self._paused.clear()
+        if not self._is_pausing():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await within(_PAUSE_WITHIN_S, self._paused.wait())

@@ -1,0 +1,89 @@
+"""A whole recording at once, over a connection of its own, as fast as the server takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from livekit.agents import stt, utils
+
+from .._connection.connector import Connector
+from .._core.events import Event, Final, Hypothesis
+from .._core.recognition import Recognition
+from .._core.wire import mean_confidence
+from .._recording.recording import Recording
+from .audio import Intake
+from .speech_events import speech_data
+
+
+async def recognized(
+    buffer: utils.AudioBuffer,
+    recognition: Recognition,
+    connector: Connector,
+    *,
+    timeout_s: float,
+    recording: Recording | None = None,
+) -> stt.SpeechData:
+    """Everything that is said in ``buffer``, as one result with the words and times of all.
+
+    Args:
+        recognition: A new one, that keeps as much audio as this.
+        recording: Of this call, if there is one.
+        timeout_s: For the handshake.
+
+    Raises:
+        BasetenError: The connection could not be had, or did not last. Nothing is tried again
+            here: whoever calls has a budget for that.
+    """
+    intake = Intake()
+    wall_s = time.time()  # noqa: TID251  # when audio was pushed is a time of day
+    for frame in buffer if isinstance(buffer, list) else [buffer]:
+        pcm = intake.converted(frame)
+        recognition.push(pcm, intake.position, wall_s)
+        if recording is not None:
+            recording.pushed(pcm)
+    rest = intake.rest()
+    recognition.push(rest, intake.position, wall_s)
+    if recording is not None:
+        recording.pushed(rest)
+    recognition.end_input()
+    events: list[Event] = []
+    if not recognition.has_nothing_left:
+        loop = asyncio.get_running_loop()
+        asked_s = loop.time()
+        connection = await connector.open_new(recognition.new_session(), timeout_s=timeout_s)
+        recognition.attach(connection.session, loop.time())
+        if recording is not None and connection.tap is not None:
+            connection.tap.carry(recording, acquire_s=loop.time() - asked_s, is_reused=False)
+        connection.carry(recognition, lambda: recognition.advance(loop.time()))
+        try:
+            while not recognition.is_done:
+                await connection.ended()
+                recognition.advance(loop.time())
+                if recognition.error is not None:
+                    raise recognition.error
+        finally:
+            await connection.aclose()
+        events = recognition.events()
+    finals = [e.hypothesis for e in events if isinstance(e, Final) and e.hypothesis.text]
+    return speech_data(_combined(finals), offset_s=0.0)
+
+
+def _combined(finals: list[Hypothesis]) -> Hypothesis:
+    if not finals:
+        return Hypothesis("", 0, 0)
+    words = tuple(word for final in finals for word in final.words)
+    languages = [final.language for final in finals if final.language]
+    speakers = {final.speaker for final in finals}
+    return Hypothesis(
+        text=" ".join(final.text for final in finals),
+        start=finals[0].start,
+        end=max(final.end for final in finals),
+        words=words,
+        language=max(languages, key=languages.count, default=""),
+        confidence=mean_confidence(words),
+        speaker=speakers.pop() if len(speakers) == 1 else None,
+        is_suspect=any(final.is_suspect for final in finals),
+        is_unspoken=any(final.is_unspoken for final in finals),
+        is_promoted=any(final.is_promoted for final in finals),
+    )

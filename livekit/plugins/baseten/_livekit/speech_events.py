@@ -1,0 +1,101 @@
+"""What happened, in LiveKit's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from livekit.agents import (
+    LanguageCode,
+    stt,
+)
+from livekit.agents.types import NOT_GIVEN, TimedString
+
+from .._core.clocks import SAMPLE_RATE_HZ
+from .._core.events import Final, Hypothesis, Interim, Preflight, SpeechEnded, SpeechStarted, Used
+
+SpokenEvent = SpeechStarted | Interim | Preflight | Final | SpeechEnded | Used
+
+
+class Speaker:
+    """Says a stream's events to LiveKit.
+
+    Args:
+        request_id: Prefix of every event's id; the utterance's number follows.
+        wall_time_s: Epoch seconds at which a stream sample was pushed.
+    """
+
+    def __init__(self, request_id: str, wall_time_s: Callable[[int], float]) -> None:
+        self._request_id = request_id
+        self._wall_time_s = wall_time_s
+
+    def said(self, event: SpokenEvent, *, offset_s: float, now_wall_s: float) -> stt.SpeechEvent:
+        """
+        Args:
+            offset_s: Added to every time, as `RecognizeStream.start_time_offset`.
+            now_wall_s: Epoch seconds.
+        """
+        kinds = stt.SpeechEventType
+        if isinstance(event, Used):
+            usage = stt.RecognitionUsage(audio_duration=event.samples / SAMPLE_RATE_HZ)
+            return stt.SpeechEvent(
+                kinds.RECOGNITION_USAGE, self._request_id, recognition_usage=usage
+            )
+        request_id = f"{self._request_id}-{event.utterance}"
+        if isinstance(event, SpeechStarted):
+            return stt.SpeechEvent(
+                kinds.START_OF_SPEECH,
+                request_id,
+                speech_start_time=self._wall_time_s(event.at),
+            )
+        if isinstance(event, SpeechEnded):
+            return stt.SpeechEvent(
+                kinds.END_OF_SPEECH, request_id, speech_end_time=self._wall_time_s(event.at)
+            )
+        hypothesis = event.hypothesis
+        data = speech_data(hypothesis, offset_s=offset_s)
+        if isinstance(event, Preflight):
+            return stt.SpeechEvent(kinds.PREFLIGHT_TRANSCRIPT, request_id, [data])
+        if isinstance(event, Interim):
+            return stt.SpeechEvent(kinds.INTERIM_TRANSCRIPT, request_id, [data])
+        end_wall_s = self._wall_time_s(hypothesis.end) if hypothesis.text else None
+        if end_wall_s is not None:
+            data.metadata = {**(data.metadata or {}), "delay_s": max(0.0, now_wall_s - end_wall_s)}
+        return stt.SpeechEvent(
+            kinds.FINAL_TRANSCRIPT, request_id, [data], speech_end_time=end_wall_s
+        )
+
+
+def speech_data(hypothesis: Hypothesis, *, offset_s: float) -> stt.SpeechData:
+    metadata: dict[str, Any] = {}
+    if hypothesis.is_suspect:
+        metadata["possible_hallucination"] = True
+    if hypothesis.is_unspoken:
+        metadata["no_speech"] = True
+    if hypothesis.is_promoted:
+        metadata["is_promoted_interim"] = True
+    data = stt.SpeechData(
+        language=LanguageCode(hypothesis.language),
+        text=hypothesis.text,
+        speaker_id=hypothesis.speaker,
+        metadata=metadata or None,
+    )
+    if not hypothesis.text:
+        return data  # without times: zero means none to LiveKit
+    data.start_time = hypothesis.start / SAMPLE_RATE_HZ + offset_s
+    data.end_time = hypothesis.end / SAMPLE_RATE_HZ + offset_s
+    if hypothesis.confidence is not None:
+        data.confidence = hypothesis.confidence
+    if hypothesis.words:
+        data.words = [
+            TimedString(
+                text,
+                start_time=start / SAMPLE_RATE_HZ + offset_s,
+                end_time=end / SAMPLE_RATE_HZ + offset_s,
+                confidence=NOT_GIVEN if confidence is None else confidence,
+                start_time_offset=offset_s,
+                speaker_id=speaker,
+            )
+            for text, start, end, confidence, speaker in hypothesis.words
+        ]
+    return data

@@ -1,0 +1,387 @@
+"""One stream between LiveKit and its recognition: carries, and decides as little as it can."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
+
+from livekit import rtc
+from livekit.agents import APIConnectOptions, APIError, stt
+
+from .._connection.connection import Connection
+from .._connection.connector import Connector, Opened
+from .._core.clocks import SAMPLE_RATE_HZ
+from .._core.errors import (
+    BasetenError,
+    DrainTimedOut,
+    HandshakeRefused,
+    LocalProtocolError,
+    MetadataRefused,
+)
+from .._core.events import AudioLost, HallucinationDropped, MessageSkipped, ServerWarned
+from .._core.options import Options
+from .._core.recognition import Recognition
+from .._core.session import Patience
+from .._core.wire import dialect_for
+from .._recording.recording import Recorder
+from ..log import logger
+from .api_errors import Retries, to_api_error
+from .audio import Intake
+from .options_change import Changeover
+from .speech_events import Speaker
+from .warnings import Notices
+
+if TYPE_CHECKING:
+    from ..stt import STT
+
+# A connection that lived this long has worked, even if nobody spoke.
+_WORKED_AFTER_S = 5.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A stream's bounds, in seconds; see the arguments of `STT` of the same names."""
+
+    patience: Patience
+    replay_buffer_s: float
+    cold_start_timeout_s: float
+
+
+class SpeechStream(stt.RecognizeStream):
+    """A stream of audio and of the speech events heard in it. Made by `STT.stream`."""
+
+    def __init__(
+        self,
+        *,
+        stt: STT,
+        connector: Connector,
+        recognition: Recognition,
+        options: Options,
+        limits: Limits,
+        conn_options: APIConnectOptions,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self._connector = connector
+        self._options = self._options_tried = self._options_proven = options
+        self._limits = limits
+        self._intake = Intake()
+        self._recognition = recognition
+        request_id = f"baseten-{uuid.uuid4().hex[:12]}"
+        self._speaker = Speaker(request_id, self._recognition.wall.at)
+        self._recording = None if recorder is None else recorder.start(request_id, options)
+        self._connect_timeout_s = conn_options.timeout
+        self._connection: Connection | None = None
+        self._has_connected = False
+        self._retry_after_s = 0.0
+        self._notices = Notices(
+            replay_buffer_s=limits.replay_buffer_s,
+            lost=self._lost,
+            failed=self._emit_recoverable,
+        )
+        self._offset_s = 0.0
+        super().__init__(
+            stt=stt,
+            conn_options=Retries(
+                max_retry=conn_options.max_retry,
+                retry_interval=conn_options.retry_interval,
+                # LiveKit gives the budget back to an attempt that outlived this timeout, taking it
+                # for connected. One that timed out never was; `_named` gives back instead.
+                timeout=math.inf,
+                retry_after_s=lambda: self._retry_after_s,
+            ),
+            sample_rate=SAMPLE_RATE_HZ,
+        )
+        self._changeover = Changeover(
+            connector,
+            connect_timeout_s=self._connect_timeout_s,
+            patience=limits.patience,
+            retry_delays_s=self._retry_delays_s,
+            is_pausing=lambda: recognition.is_pausing,
+            succeeded=self._changed_over,
+            failed=self._change_failed,
+        )
+
+    # What LiveKit and users call
+
+    def push_frame(self, frame: rtc.AudioFrame) -> None:
+        """Push audio of any sample rate and channel count; both may change in mid-stream.
+
+        A stream that has failed takes no more: whoever iterates over it is told why.
+
+        Raises:
+            RuntimeError: The input has ended, or the stream is closed.
+            ValueError: The frame is malformed.
+        """
+        if self._has_failed:
+            return
+        if self._input_ch.closed or self._event_ch.closed:
+            self._check_input_not_ended()
+            self._check_not_closed()
+        pcm = self._intake.converted(frame)
+        if self._recording is not None:
+            self._recording.pushed(pcm)
+        self._recognition.push(pcm, self._intake.position, _wall_s())
+        self._moved()
+
+    def flush(self) -> None:
+        """Have what was said so far finished now, instead of when the server hears a pause.
+
+        It is answered by a final transcript, empty if nothing was said. Audio may go on at once.
+
+        Raises:
+            RuntimeError: The input has ended, or the stream is closed.
+        """
+        if self._has_failed:
+            return
+        self._check_input_not_ended()
+        self._check_not_closed()
+        if self._recording is not None:
+            self._recording.flushed()
+        self._recognition.flush()
+        self._moved()
+
+    def end_input(self) -> None:
+        """No audio will come any more: the stream ends after the last word of what was pushed.
+
+        Raises:
+            RuntimeError: The input has ended already, or the stream is closed.
+        """
+        self._check_input_not_ended()
+        self._check_not_closed()
+        rest = self._intake.rest()
+        if self._recording is not None:
+            self._recording.pushed(rest)
+            self._recording.input_ended()
+        self._recognition.push(rest, self._intake.position, _wall_s())
+        self._recognition.end_input()
+        self._input_ch.close()
+        self._moved()
+
+    async def aclose(self) -> None:
+        """Close the stream now, whatever is under way. Returns within 100 ms."""
+        self._input_ch.close()
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=0.05)
+        # The usage of the last seconds is in the channel by now; let the metrics have it.
+        await asyncio.wait({self._metrics_task}, timeout=0.05)
+        await super().aclose()
+        self._end_recording()  # its task may never have begun
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    @property
+    def start_time_offset(self) -> float:
+        """Seconds added to every time of this stream's events.
+
+        Set by LiveKit when it opens the stream. It does not grow while the stream waits for a
+        connection: times are counted in samples of the audio that was pushed.
+        """
+        return self._offset_s
+
+    @start_time_offset.setter
+    def start_time_offset(self, value: float) -> None:
+        if value < 0:
+            raise ValueError(f"start_time_offset={value!r}: must be at least 0")
+        self._offset_s = value
+
+    @property
+    def lost_audio_s(self) -> float:
+        """Seconds of audio that were dropped unheard because no connection came in time."""
+        return self._notices.lost_samples / SAMPLE_RATE_HZ
+
+    @property
+    def dropped_hallucinations(self) -> int:
+        """Finals that `drop_hallucinations` took for nobody's words."""
+        return self._notices.hallucinations_dropped
+
+    @property
+    def _has_failed(self) -> bool:
+        task = self._task
+        return task.done() and not task.cancelled() and task.exception() is not None
+
+    @property
+    def options(self) -> Options:
+        """What this stream recognizes with, or is about to."""
+        return self._options
+
+    def update_options(self, options: Options) -> None:
+        """Recognize with ``options`` from the next pause in the speech on; see `STT`."""
+        if options != self._options:
+            self._options = options
+            if self._recording is not None:
+                self._recording.changed(options)
+            self._apply_options()
+
+    # One connection after the other
+
+    async def _main_task(self) -> None:
+        try:
+            await super()._main_task()
+        finally:
+            # However it ended: no start of speech without its end, no flush without an answer.
+            self._recognition.give_up()
+            self._emit()
+            self._notices.report_loss()
+            self._end_recording()
+
+    async def _run(self) -> None:
+        """One connection. LiveKit calls again after a retryable error; nothing is lost between."""
+        if self._recognition.has_nothing_left:
+            return
+        started_s = self._now()
+        try:
+            options = self._options
+            self._recognition.use(dialect_for(options))
+            self._take_over(await self._open(), options)
+            self._apply_options()
+            await self._connection_ended()
+        except BasetenError as e:
+            raise self._named(e, started_s) from None
+        except Exception as e:  # noqa: BLE001
+            # Anything but an APIError would leave the call without ears until its end.
+            logger.exception("unexpected error in the Baseten stream")
+            raise to_api_error(LocalProtocolError(f"{type(e).__name__}: {e}")) from None
+        finally:
+            await self._let_go()
+
+    async def _open(self) -> Opened:
+        new_session = self._recognition.new_session
+        patience_s = self._limits.cold_start_timeout_s
+        if patience_s and not self._has_connected:
+            return await self._connector.open_patiently(new_session, timeout_s=patience_s)
+        return await self._connector.open(new_session, timeout_s=self._connect_timeout_s)
+
+    def _take_over(self, opened: Opened, options: Options) -> None:
+        """A connection carries the stream from now on; the one before it stops at once."""
+        self._report_connection_acquired(opened.acquire_s, opened.is_reused)
+        self._options_tried = options
+        before, self._connection = self._connection, opened.connection
+        if before is not None:
+            self._connector.close_later(before)
+        self._recognition.attach(opened.connection.session, self._now())
+        if self._recording is not None and opened.connection.tap is not None:
+            acquire_s, is_reused = opened.acquire_s, opened.is_reused
+            opened.connection.tap.carry(self._recording, acquire_s=acquire_s, is_reused=is_reused)
+        opened.connection.carry(self._recognition, self._emit)
+        self._notices.report_loss()
+
+    async def _connection_ended(self) -> None:
+        """Wait until the stream is done.
+
+        Raises:
+            BasetenError: The connection ended before.
+        """
+        while not self._recognition.is_done:
+            connection = self._connection
+            assert connection is not None
+            await connection.ended()
+            if self._connection is not connection:
+                continue  # a change of options put another in its place
+            self._emit()
+            if self._recognition.error is not None:
+                raise self._recognition.error
+
+    async def _let_go(self) -> None:
+        await self._changeover.aclose()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if connection.session.is_proven:
+                self._has_connected = True
+                self._options_proven = self._options_tried
+            await connection.aclose()
+
+    def _named(self, error: BasetenError, started_s: float) -> APIError:
+        """``error`` in LiveKit's words, after giving back the budget if the connection worked."""
+        session = self._connection.session if self._connection is not None else None
+        # Where no question can be asked, having lived is all the proof there is.
+        if session is not None and (session.is_proven or not session.dialect.can_probe):
+            lived_s = self._now() - started_s
+            has_worked = session.has_results or lived_s > _WORKED_AFTER_S
+            if has_worked and not isinstance(error, DrainTimedOut):
+                self._num_retries = 0
+        if isinstance(error, MetadataRefused) and error.permanent and self._has_connected:
+            error.permanent = self._options == self._options_proven
+            self._options = self._options_proven
+        self._retry_after_s = error.retry_after_s if isinstance(error, HandshakeRefused) else 0.0
+        named = to_api_error(error)
+        if self._recording is not None:
+            self._recording.failed(named, recoverable=named.retryable)
+        return named
+
+    # Changed options
+
+    def _apply_options(self) -> None:
+        """See to it that the connection is one with the options as they are now."""
+        connection = self._connection
+        if connection is None or self._input_ch.closed:
+            return  # the next connection will be; or there is nothing left to hear differently
+        if connection.session.dialect.opening() == dialect_for(self._options).opening():
+            self._changeover.abandon()
+        else:
+            self._changeover.begin(self._options)
+
+    def _changed_over(self, opened: Opened, options: Options) -> None:
+        self._recognition.use(opened.connection.session.dialect)
+        self._take_over(opened, options)
+
+    def _change_failed(self, error: APIError) -> None:
+        logger.warning("the new options could not be applied, the call goes on without: %s", error)
+        self._emit_recoverable(error)
+        if not error.retryable:
+            self._options = self._options_tried
+
+    def _retry_delays_s(self) -> list[float]:
+        retries = range(self._conn_options.max_retry)
+        return [self._conn_options._interval_for_retry(n) for n in retries]
+
+    # Events
+
+    def _moved(self) -> None:
+        """Something was pushed or asked for."""
+        if self._connection is not None:
+            self._connection.wake()
+        if self._recognition.has_events:
+            self._emit()
+
+    def _emit(self) -> None:
+        """Take in what the session has received, and say what came of it."""
+        self._recognition.advance(self._now())
+        for event in self._recognition.events():
+            if isinstance(event, (AudioLost, ServerWarned, HallucinationDropped, MessageSkipped)):
+                self._notices.take(event)
+            elif not self._event_ch.closed:
+                said = self._speaker.said(event, offset_s=self._offset_s, now_wall_s=_wall_s())
+                if self._recording is not None:
+                    self._recording.said(said, self._offset_s)
+                self._event_ch.send_nowait(said)
+        if self._recognition.is_pausing:
+            self._changeover.paused()
+
+    def _emit_recoverable(self, error: APIError) -> None:
+        if self._recording is not None:
+            self._recording.failed(error, recoverable=True)
+        self._emit_error(error, recoverable=True)
+
+    def _lost(self, samples: int) -> None:
+        if self._recording is not None:
+            self._recording.lost(samples)
+
+    def _end_recording(self) -> None:
+        if self._recording is not None:
+            self._recording.close()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _wall_s() -> float:
+    return time.time()  # noqa: TID251  # when audio was pushed is a time of day

@@ -1,0 +1,76 @@
+"""What a stream has to say beside its speech: to the log, and to whoever listens for errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from livekit.agents import APIError
+
+from .._core.clocks import SAMPLE_RATE_HZ
+from .._core.events import AudioLost, HallucinationDropped, MessageSkipped, ServerWarned
+from ..log import logger
+
+Notice = AudioLost | ServerWarned | HallucinationDropped | MessageSkipped
+
+# Lost audio is one warning for so much of it, not one for each frame.
+_LOSS_WARNING_SAMPLES = 10 * SAMPLE_RATE_HZ
+
+
+class Notices:
+    """
+    Args:
+        replay_buffer_s: Seconds of audio that are kept while there is no connection.
+        lost: Told how many samples were lost so far, whenever the log is.
+        failed: Told of errors after which the stream goes on.
+    """
+
+    def __init__(
+        self,
+        *,
+        replay_buffer_s: float,
+        lost: Callable[[int], None],
+        failed: Callable[[APIError], None],
+    ) -> None:
+        self._replay_buffer_s = replay_buffer_s
+        self._lost = lost
+        self._failed = failed
+        self._loss_reported = 0
+        self.lost_samples = 0
+        self.hallucinations_dropped = 0
+
+    def take(self, notice: Notice) -> None:
+        if isinstance(notice, AudioLost):
+            self.lost_samples += notice.samples
+            unreported = self.lost_samples - self._loss_reported
+            if not self._loss_reported or unreported >= _LOSS_WARNING_SAMPLES:
+                self.report_loss()
+        elif isinstance(notice, ServerWarned):
+            self._report_warning(notice)
+        elif isinstance(notice, HallucinationDropped):
+            self.hallucinations_dropped += 1
+            logger.debug(
+                "a probable hallucination was dropped",
+                extra={"lk.pii.transcript": notice.hypothesis.text},
+            )
+        else:
+            logger.warning("skipping messages that cannot be read: %s", notice.reason)
+
+    def report_loss(self) -> None:
+        """Warn of the audio lost so far, if there is more of it than the last warning said."""
+        if self.lost_samples == self._loss_reported:
+            return
+        self._loss_reported = self.lost_samples
+        self._lost(self.lost_samples)
+        logger.warning(
+            "no connection to Baseten for longer than replay_buffer_s=%g: %.1f s of audio were "
+            "dropped unheard so far",
+            self._replay_buffer_s,
+            self.lost_samples / SAMPLE_RATE_HZ,
+        )
+
+    def _report_warning(self, warned: ServerWarned) -> None:
+        # Of a traceback in the message, the last line says what happened.
+        said = warned.message.strip().splitlines()[-1] if warned.message.strip() else ""
+        error = APIError(f"Baseten: {warned.error_type or 'error'}: {said}", retryable=True)
+        logger.warning("the Baseten server reports a problem and goes on: %s", error.message)
+        self._failed(error)

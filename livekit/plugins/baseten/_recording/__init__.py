@@ -1,0 +1,1 @@
+"""Calls recorded into a folder (docs/reports.md)."""

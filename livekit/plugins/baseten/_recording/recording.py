@@ -1,0 +1,348 @@
+"""A call recorded while it goes on: what went over the wire and when, and the audio.
+
+It is noted on the event loop, which costs an `append`, and written by a thread (`files`). A disk
+that is full or stuck ends the recording with a warning and never disturbs the call.
+
+A recording holds what was said, as sound and as text. It never holds the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from livekit.agents import APIError, stt
+
+from .._core.clocks import BYTES_PER_SAMPLE
+from .._core.endpoint import Endpoint
+from .._core.errors import BasetenError, SessionLost
+from .._core.options import Options
+from ..log import logger
+from ..version import __version__
+from .files import Tape
+
+_WRITE_EVERY_S = 0.5
+
+# A disk is stuck when nothing was written for so long and so much waits: eight minutes of a call.
+_STUCK_AFTER_S = 10.0
+_MOST_PENDING_BYTES = 16 * 1024 * 1024
+
+# How long the end of a program waits for what is still to be written.
+_PATIENCE_S = 5.0
+
+# Of a line without audio, about.
+_LINE_BYTES = 200
+
+_Write = Callable[..., None]  # a method of `Tape`
+_Note = tuple[int, _Write, tuple[Any, ...]]
+
+
+class Recorder:
+    """Writes any number of calls into one folder. Its thread lives while a call is recorded.
+
+    Args:
+        folder: Made if it is not there.
+        endpoint: Its key is written nowhere, whoever says it, nor what follows its URL's path.
+
+    Raises:
+        ValueError: The folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], endpoint: Endpoint) -> None:
+        self._folder = Path(folder)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise ValueError(
+                f"record={str(folder)!r}: no folder, and none can be made: {e.strerror or e}"
+            ) from None
+        if not os.access(self._folder, os.W_OK | os.X_OK):
+            raise ValueError(f"record={str(folder)!r}: this folder cannot be written to")
+        self._endpoint = endpoint
+        self._lock = threading.Lock()
+        self._open: list[Recording] = []
+        self._thread: threading.Thread | None = None
+        self._hurry = threading.Event()
+
+    def start(self, name: str, options: Options) -> Recording:
+        """Begin to record a call, on the running event loop; the files are made a little later.
+
+        Args:
+            name: Of the call. With the time of day before it, it names the files.
+        """
+        wall_s = time.time()  # noqa: TID251  # when a call began is a time of day
+        began = datetime.fromtimestamp(wall_s, timezone.utc)
+        scheme, host, path, *_ = urlsplit(self._endpoint.url)
+        header = {
+            "id": name,
+            "started": began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "started_s": round(wall_s, 4),
+            "package": __version__,
+            "model": options.model,
+            "url": urlunsplit((scheme, host, path, "", "")),
+            "options": options.model_dump(exclude_none=True),
+        }
+        files, secret = self._folder / f"{began:%Y-%m-%dT%H-%M-%SZ}-{name}", self._endpoint.api_key
+        now = asyncio.get_running_loop().time
+        began_s = now()
+        recording = Recording(files, lambda: Tape(files, header, began_s, secret), now)
+        with self._lock:
+            self._open.append(recording)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._write, name="baseten-recorder", daemon=True
+                )
+                atexit.register(self._finish)
+                self._thread.start()
+        return recording
+
+    async def aclose(self) -> None:
+        """Wait until the recordings, which have been closed before, are on disk."""
+        if self._thread is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._join)
+
+    def _write(self) -> None:
+        while True:
+            self._hurry.wait(_WRITE_EVERY_S)
+            self._hurry.clear()
+            with self._lock:
+                recordings = list(self._open)
+            for recording in recordings:
+                recording.write()
+            with self._lock:
+                self._open = [recording for recording in self._open if not recording.is_over]
+                if not self._open:
+                    self._thread = None
+                    atexit.unregister(self._finish)
+                    return
+
+    def _join(self) -> None:
+        thread = self._thread
+        self._hurry.set()
+        if thread is not None:
+            thread.join(_PATIENCE_S)
+
+    def _finish(self) -> None:
+        """The program ends, and a call may have been left open."""
+        with self._lock:
+            recordings = list(self._open)
+        for recording in recordings:
+            recording.abandon()
+        self._join()
+
+
+class Recording:
+    """One call. Everything but `write` is for the event loop's thread, and returns at once.
+
+    Args:
+        path: For messages.
+        tape: Makes the files; called by `write`.
+        now: The event loop's clock.
+    """
+
+    def __init__(self, path: Path, tape: Callable[[], Tape], now: Callable[[], float]) -> None:
+        self._path = path
+        self._make_tape = tape
+        self._now = now
+        self._tape: Tape | None = None
+        self._pending: deque[_Note] = deque()
+        # Each is counted by one thread only, so that neither has to wait for the other.
+        self._bytes_put = self._bytes_written = 0
+        self._written_at = now()
+        self._is_closed = False
+        self._has_stopped = False
+        self._samples = 0
+        self._connections = 0
+        self.is_over = False
+
+    def pushed(self, pcm: bytes | memoryview) -> None:
+        """The user pushed audio: 16 kHz mono 16-bit."""
+        copy = bytes(pcm)
+        if copy:
+            self._samples += len(copy) // BYTES_PER_SAMPLE
+            self.put(len(copy), Tape.pushed, copy, self._now())
+
+    def flushed(self) -> None:
+        self._noted("flush", position=self._samples)
+
+    def input_ended(self) -> None:
+        self._noted("input_ended", position=self._samples)
+
+    def changed(self, options: Options) -> None:
+        self._noted("options", options=options.model_dump(exclude_none=True))
+
+    def said(self, event: stt.SpeechEvent, offset_s: float) -> None:
+        """LiveKit was told this, ``offset_s`` added to its times."""
+        fields = _event_fields(event)  # now: whoever listens may change it
+        if offset_s:
+            fields["offset_s"] = offset_s
+        self._noted("event", **fields)
+
+    def failed(self, error: APIError, *, recoverable: bool) -> None:
+        """LiveKit was told of ``error``; ``recoverable``: the call went on, or may."""
+        self._noted("error", message=error.message, recoverable=recoverable)
+
+    def lost(self, samples: int) -> None:
+        """So much audio was dropped unheard so far."""
+        self._noted("lost", samples=samples)
+
+    def close(self) -> None:
+        """The call is over."""
+        self._noted("end")
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Nothing more will come, and why is not known."""
+        self._is_closed = True
+
+    def next_connection(self) -> int:
+        self._connections += 1
+        return self._connections
+
+    def put(self, size: int, write: _Write, *arguments: Any) -> None:
+        """Have ``write`` called on the tape. ``size``: what waiting for it costs, in bytes."""
+        if self._is_closed or self._has_stopped:
+            return
+        waiting = self._bytes_put - self._bytes_written
+        if waiting > _MOST_PENDING_BYTES and self._now() - self._written_at > _STUCK_AFTER_S:
+            self._stop("the disk does not keep up")
+            return
+        self._bytes_put += size
+        self._pending.append((size, write, arguments))
+
+    def write(self) -> None:
+        """Write what is pending. For the recorder's thread."""
+        was_closed = self._is_closed
+        try:
+            self._tape = self._tape or self._make_tape()
+            while self._pending and not self._has_stopped:
+                size, write, arguments = self._pending.popleft()
+                write(self._tape, *arguments)
+                self._bytes_written += size
+            self._tape.flush()
+        except OSError as e:
+            self._stop(e.strerror or str(e))
+        self._written_at = self._now()
+        if was_closed or self._has_stopped:
+            self.is_over = True
+            self._pending.clear()
+            with contextlib.suppress(OSError):  # told already, or all is on disk
+                if self._tape is not None:
+                    self._tape.close()
+
+    def _noted(self, kind: str, **fields: Any) -> None:
+        self.put(_LINE_BYTES, Tape.line, kind, fields, self._now())
+
+    def _stop(self, why: str) -> None:
+        if not self._has_stopped:
+            self._has_stopped = True
+            logger.warning("the recording %s ends here, the call goes on: %s", self._path.name, why)
+
+
+class Tap:
+    """What goes over one connection, kept until a stream takes the connection over.
+
+    Args:
+        handshake_s: How long it took; it is over now.
+    """
+
+    def __init__(self, handshake_s: float) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._opened_s = self._now()
+        self._handshake_s = handshake_s
+        self._kept: list[_Note] = []
+        self._recording: Recording | None = None
+        self._number = 0
+
+    def carry(self, recording: Recording, *, acquire_s: float, is_reused: bool) -> None:
+        """``recording`` has the connection from now on, and learns what went over it before.
+
+        Args:
+            acquire_s: From the request for a connection to having it.
+            is_reused: It was opened before it was asked for.
+        """
+        self._recording, self._number = recording, recording.next_connection()
+        now = self._now()
+        fields = {
+            "open_for_s": round(now - self._opened_s, 4),
+            "handshake_s": round(self._handshake_s, 4),
+            "acquire_s": round(acquire_s, 4),
+            "is_reused": is_reused,
+        }
+        recording.put(_LINE_BYTES, Tape.noted, self._number, "connected", fields, now)
+        for size, write, arguments in self._kept:
+            recording.put(size, write, self._number, *arguments)
+        self._kept.clear()
+
+    def sent(self, frames: Sequence[str | bytes], start: int, stop: int) -> None:
+        """``frames`` went out, and with them the stream samples ``start`` to ``stop``."""
+        if frames:
+            size = (stop - start) * BYTES_PER_SAMPLE + _LINE_BYTES
+            self._put(size, Tape.sent, tuple(frames), start, stop, self._now())
+
+    def received(self, text: str) -> None:
+        self._put(len(text) + _LINE_BYTES, Tape.received, text, self._now())
+
+    def closed(self, error: BasetenError | None) -> None:
+        """The connection is over.
+
+        Args:
+            error: Why, None where it was closed from here with its work done.
+        """
+        fields: dict[str, Any] = {"error": str(error) if error is not None else None}
+        if isinstance(error, SessionLost):
+            fields |= {"code": error.code, "reason": error.reason}
+        self._put(_LINE_BYTES, Tape.noted, "closed", fields, self._now())
+
+    def _put(self, size: int, write: _Write, *arguments: Any) -> None:
+        if self._recording is None:
+            self._kept.append((size, write, arguments))
+        else:
+            self._recording.put(size, write, self._number, *arguments)
+
+
+def _event_fields(event: stt.SpeechEvent) -> dict[str, Any]:
+    fields: dict[str, Any] = {"type": event.type.value, "request_id": event.request_id}
+    if event.speech_start_time is not None:
+        fields["speech_start_time"] = event.speech_start_time
+    if event.speech_end_time is not None:
+        fields["speech_end_time"] = event.speech_end_time
+    if event.recognition_usage is not None:
+        fields["usage_s"] = event.recognition_usage.audio_duration
+    for data in event.alternatives[:1]:
+        fields |= {"text": data.text, "language": str(data.language or "")}
+        if data.text:
+            fields |= {"start": data.start_time, "end": data.end_time}
+        if data.confidence:
+            fields["confidence"] = data.confidence
+        if data.speaker_id is not None:
+            fields["speaker"] = data.speaker_id
+        if data.metadata:
+            fields["metadata"] = data.metadata
+        if data.words:
+            fields["words"] = [_word_fields(word) for word in data.words]
+    return fields
+
+
+def _word_fields(word: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {"text": str(word)}
+    for name, value in (
+        ("start", word.start_time),
+        ("end", word.end_time),
+        ("confidence", word.confidence),
+    ):
+        if isinstance(value, (int, float)):
+            fields[name] = value
+    if isinstance(word.speaker_id, str):
+        fields["speaker"] = word.speaker_id
+    return fields

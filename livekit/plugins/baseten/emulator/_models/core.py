@@ -1,0 +1,136 @@
+"""What the shell may ask of a server's core, whichever dialect it speaks.
+
+A core is one connection as a function of what it heard. It does no I/O and reads no clock: frames,
+results and the time go in (`received`, `recognized`, `failed`), messages and recognition jobs come
+out (`outgoing`, `next_job`), and `closing` says that it has nothing more to say.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .._recognizers.recognizer import Word
+
+Message = dict[str, Any]
+"""A server message before it becomes JSON."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A buffer to be recognized. Jobs of a connection are done one by one, in order.
+
+    Attributes:
+        pcm: Everything heard since the previous final, as sent.
+        is_final: Whether the buffer ends here; otherwise more of it will follow.
+        number: The `transcription_num` of the answer.
+        offset_s: Where the buffer starts, in seconds from the start of the connection.
+        audio_length_s: How long it is by the sample rate that the client declared, in seconds.
+        queued_s: When it was queued, by the clock of whoever calls `received`.
+        is_flush: Whether it was the client who ended it.
+    """
+
+    pcm: bytes
+    is_final: bool
+    number: int
+    offset_s: float
+    audio_length_s: float
+    queued_s: float
+    is_flush: bool = False
+
+
+class JobQueue:
+    """Jobs in order, at most one of them under way."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Job] = deque()
+        self._is_busy = False
+
+    def __len__(self) -> int:
+        """How many are waiting, the one under way not counted."""
+        return len(self._waiting)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting and not self._is_busy
+
+    def append(self, job: Job) -> None:
+        self._waiting.append(job)
+
+    def next(self, *, latest_only: bool) -> Job | None:
+        if self._is_busy or not self._waiting:
+            return None
+        job = self._waiting.popleft()
+        while latest_only and not job.is_final and self._waiting:
+            job = self._waiting.popleft()
+        self._is_busy = True
+        return job
+
+    def done(self) -> None:
+        self._is_busy = False
+
+    def clear(self) -> None:
+        self._waiting.clear()
+
+
+@dataclass(frozen=True)
+class Closing:
+    """How the server ends the connection."""
+
+    code: int
+    reason: str = ""
+
+
+class Core(Protocol):
+    """One connection, server side.
+
+    Attributes:
+        metadata: What the client sent first, `None` until then, or where it sends none.
+        is_introduced: Whether the session has begun, with metadata or, where it may, without.
+        audio: Every sample that was accepted, as it came.
+        received_samples: How many those are.
+        closing: How the server ends this, once it wants to. Nothing is received after that.
+    """
+
+    @property
+    def metadata(self) -> dict[str, Any] | None: ...
+
+    @property
+    def is_introduced(self) -> bool: ...
+
+    @property
+    def audio(self) -> bytearray: ...
+
+    @property
+    def received_samples(self) -> int: ...
+
+    @property
+    def closing(self) -> Closing | None: ...
+
+    def received(self, frame: str | bytes, now_s: float) -> None: ...
+
+    def next_job(self, *, latest_only: bool = False) -> Job | None:
+        """The next buffer to recognize, `None` while there is none or one is under way.
+
+        Args:
+            latest_only: Skip partials that a later buffer has overtaken.
+        """
+
+    def recognized(
+        self,
+        job: Job,
+        words: Sequence[Word],
+        now_s: float,
+        *,
+        possible_hallucination: bool = False,
+    ) -> None: ...
+
+    def failed(self, job: Job, why: str, now_s: float) -> None: ...
+
+    def error(self, kind: str, text: str, *, recoverable: bool, now_s: float) -> Message:
+        """An error in the words of this dialect."""
+
+    def outgoing(self) -> list[Message]:
+        """What there is to send. Every message is handed out once."""

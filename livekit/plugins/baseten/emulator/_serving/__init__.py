@@ -1,0 +1,1 @@
+"""The server around a model: handshakes, connections, faults."""

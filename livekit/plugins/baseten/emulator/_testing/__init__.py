@@ -1,0 +1,1 @@
+"""For tests: a server with a script, in a thread or in memory."""

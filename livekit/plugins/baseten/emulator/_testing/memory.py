@@ -1,0 +1,104 @@
+"""A connection without a socket: for tests that want every interleaving and no event loop."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .._models.core import Closing
+from .._models.models import Model, core_of
+from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
+from .._recognizers.coded import CodedRecognizer
+from .._recognizers.recognizer import Recognizer
+
+
+class InMemoryConnection:
+    """The server's end of one connection, as a function of the frames it was given.
+
+    Args:
+        model: Which dialect is spoken.
+        recognizer: What hears; `CodedRecognizer` if not given.
+        voice_detector: Makes the voice detector.
+        is_prompt: Whether buffers are recognized as soon as they are queued; otherwise that waits
+            for `recognize`.
+        runtime: As for `serve`.
+        diarizer: As for `serve`.
+        aligner: As for `serve`.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Model = "whisper",
+        recognizer: Recognizer | None = None,
+        voice_detector: VoiceDetectorFactory = AmplitudeDetector,
+        is_prompt: bool = True,
+        runtime: str = "current",
+        diarizer: bool = False,
+        aligner: bool | None = None,
+    ) -> None:
+        self._core = core_of(
+            model,
+            voice_detector=voice_detector,
+            runtime=runtime,
+            diarizer=diarizer,
+            aligner=aligner,
+        )
+        self._recognizer = recognizer or CodedRecognizer()
+        self._is_prompt = is_prompt
+
+    @property
+    def closing(self) -> Closing | None:
+        """How the server closes the connection, once it does. Nothing is received after that."""
+        return self._core.closing
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        return self._core.metadata
+
+    @property
+    def audio(self) -> bytes:
+        return bytes(self._core.audio)
+
+    def received(self, frame: str | bytes, now_s: float = 0.0) -> None:
+        """A frame arrived, at a time that only health checks and error frames show."""
+        self._core.received(frame, now_s)
+        if self._is_prompt:
+            self.recognize(now_s=now_s)
+
+    def recognize(
+        self,
+        jobs: int | None = None,
+        *,
+        now_s: float = 0.0,
+        possible_hallucination: bool = False,
+        failure: str | None = None,
+    ) -> int:
+        """Recognize so many queued buffers, all of them if no number is given; how many it were.
+
+        Args:
+            jobs: How many at most.
+            now_s: When, in seconds.
+            possible_hallucination: Whether the results look like hallucinations.
+            failure: Let recognition fail, for this reason.
+        """
+        done = 0
+        while jobs is None or done < jobs:
+            job = self._core.next_job()
+            if job is None:
+                break
+            done += 1
+            if failure is not None:
+                self._core.failed(job, failure, now_s)
+                continue
+            hear = self._recognizer.recognize
+            words = hear(job.pcm, is_final=job.is_final) if job.pcm else []
+            self._core.recognized(job, words, now_s, possible_hallucination=possible_hallucination)
+        return done
+
+    def outgoing(self) -> list[str]:
+        """The texts that there are to send. Each is handed out once."""
+        return [
+            json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+            for message in self._core.outgoing()
+        ]
