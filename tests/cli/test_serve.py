@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from paths import AUDIO
 from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -37,7 +38,7 @@ from livekit.plugins.baseten._cli.serve.fault_options import (
 from livekit.plugins.baseten.emulator import coded_speech, faults
 
 SERVE = [sys.executable, "-m", "livekit.plugins.baseten", "serve"]
-RECORDING = Path(__file__).parents[2] / "examples/audio/sense_and_sensibility_01-0880.wav"
+RECORDING = AUDIO / "sense_and_sensibility_01-0880.wav"
 
 
 def chunks(recording: Path) -> Iterator[bytes]:

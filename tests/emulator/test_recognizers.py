@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import wave
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import AUDIO
 
 from livekit.plugins.baseten.emulator import (
     AmplitudeDetector,
@@ -20,7 +20,7 @@ from livekit.plugins.baseten.emulator import (
     coded_speech,
 )
 
-RECORDING = Path(__file__).parents[2] / "examples/audio/sense_and_sensibility_01-0870.wav"
+RECORDING = AUDIO / "sense_and_sensibility_01-0870.wav"
 SPOKEN = (
     "and mister john dashwood had then leisure to consider how much there might be prudently "
     "in his power to do for them"

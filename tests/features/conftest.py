@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from livekit_session.harness import leaked_tasks
+from kit.harness import leaked_tasks
 
 
 @pytest.fixture(autouse=True)

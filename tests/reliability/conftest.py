@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from reliability.loopback import MODELS, Spoken
+from kit.loopback import MODELS, Spoken
 
 from livekit.plugins.baseten._core.options import Model
 

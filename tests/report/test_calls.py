@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reliability.loopback import ALIKE, FRAME_S, MODELS, check, listening
+from kit.loopback import ALIKE, FRAME_S, MODELS, check, listening
 
 from livekit import rtc
 from livekit.agents import APIStatusError

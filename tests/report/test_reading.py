@@ -9,6 +9,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from paths import ROOT
 from report.recordings import RATE_HZ, a_call, tone
 
 from livekit.plugins.baseten._report import NotARecording, read
@@ -112,7 +113,7 @@ def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None
 
 
 def test_the_format_is_described_as_it_is_read() -> None:
-    document = (Path(__file__).parents[2] / "docs" / "reports.md").read_text()
+    document = (ROOT / "docs" / "reports.md").read_text()
     rows = re.findall(
         r"^\| (`\w+`(?:, `\w+`)*) \| (.*?) \|", document.split("## The format")[1], re.M
     )

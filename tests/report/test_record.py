@@ -302,9 +302,9 @@ async def test_what_a_crash_leaves_can_be_read_and_played(tmp_path: Path) -> Non
 LEFT_OPEN = """
 import asyncio, sys
 from pathlib import Path
-from livekit.plugins.baseten._endpoint import Endpoint
-from livekit.plugins.baseten._options import Options
-from livekit.plugins.baseten._record import Recorder
+from livekit.plugins.baseten._core.endpoint import Endpoint
+from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten._recording.recording import Recorder
 
 async def main():
     recorder = Recorder(sys.argv[1], Endpoint("wss://a.example/websocket", "any"))

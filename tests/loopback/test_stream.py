@@ -1,0 +1,1003 @@
+"""One stream over loopback, from the frames that are pushed to the events that come out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import json
+import logging
+import ssl
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+import trustme
+from kit.client import (
+    KEY,
+    PATIENCE_S,
+    Kind,
+    collected,
+    finals,
+    frames,
+    new_stt,
+    of,
+    push,
+    transcribed,
+    until,
+    words,
+)
+from unit.test_audio import lag, reference, voice
+
+from livekit.agents import (
+    APIConnectionError,
+    APIConnectOptions,
+    APIError,
+    APIStatusError,
+    APITimeoutError,
+    utils,
+)
+from livekit.agents import stt as lk
+from livekit.agents.types import TimedString
+from livekit.plugins import baseten
+from livekit.plugins.baseten.emulator import (
+    CodedRecognizer,
+    ScriptRecognizer,
+    Server,
+    coded_speech,
+    faults,
+    serve,
+)
+
+PACKAGE = "livekit.plugins.baseten"
+ONE_TRY = APIConnectOptions(max_retry=0, timeout=10.0)
+TOLERANCE_S = 1e-4  # a sample is 0.00006 s
+
+# Two utterances, with a pause between them that ends the first.
+SPEECH = coded_speech([(1600, 4000), (800, 4000), (16_000, 4000)], trailing_samples=8000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect() -> Iterator[None]:
+    """What was there before is no garbage of these tests, and slow to look at each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left() -> AsyncIterator[None]:
+    """No task, no complaint of the loop's, nothing for the garbage collector to warn about."""
+    problems: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: problems.append(context))
+    before = asyncio.all_tasks()
+    yield
+    left: set[asyncio.Task[Any]] = set()
+    for _ in range(100):
+        left = {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}
+        if not left:
+            break
+        await asyncio.sleep(0.01)
+    gc.collect()
+    assert not left
+    assert not problems
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    async with serve() as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def an_stt(server: Server | str, **options: Any) -> AsyncIterator[baseten.STT]:
+    stt = new_stt(server, **options)
+    try:
+        yield stt
+    finally:
+        await stt.aclose()
+
+
+async def heard(server: Server, pcm: bytes, **options: Any) -> list[lk.SpeechEvent]:
+    """What a stream with these options says of ``pcm``."""
+    async with an_stt(server, **options) as stt:
+        return await transcribed(stt, pcm)
+
+
+def errors_of(stt: baseten.STT) -> list[lk.STTError]:
+    errors: list[lk.STTError] = []
+    stt.on("error", errors.append)
+    return errors
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == PACKAGE and record.levelno >= logging.WARNING
+    ]
+
+
+# Audio
+
+
+@pytest.mark.parametrize("frame_ms", [10, 20, 50])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 24_000, 44_100, 48_000])
+async def test_the_server_hears_what_was_pushed_to_the_sample_in_frames_of_1024_bytes(
+    rate_hz: int, channels: int, frame_ms: int
+) -> None:
+    pcm = voice(rate_hz)
+    async with serve(recognizer=ScriptRecognizer(["one two"])) as server, an_stt(server) as stt:
+        async with stt.stream() as stream:
+            push(
+                stream,
+                np.repeat(pcm, channels),
+                rate_hz=rate_hz,
+                channels=channels,
+                samples=rate_hz * frame_ms // 1000,
+            )
+            stream.end_input()
+            events = await collected(stream)
+        (connection,) = server.connections
+    assert set(connection.frame_sizes) == {1024}
+    assert connection.received_samples == 16_384  # one second, and zeros to the end of a frame
+    received = np.frombuffer(connection.audio, "<i2").astype(float)
+    expected = reference(pcm, rate_hz)
+    assert not received[16_000:].any()
+    assert lag(received[:16_000], expected) == 0
+    error = float(np.sqrt(np.mean((received[:16_000] - expected) ** 2)))
+    assert error < 0.01 * float(np.sqrt(np.mean(expected**2)))
+    assert words(events) == ["one", "two"]
+
+
+async def test_a_rate_that_changes_in_mid_stream_is_taken() -> None:
+    parts = [(48_000, 2), (16_000, 1), (8_000, 1), (24_000, 2)]
+    async with serve(recognizer=ScriptRecognizer(["one"])) as server, an_stt(server) as stt:
+        async with stt.stream() as stream:
+            for rate_hz, channels in parts:
+                pcm = np.repeat(voice(rate_hz, 0.5, seed=rate_hz), channels)
+                push(stream, pcm, rate_hz=rate_hz, channels=channels)
+            stream.end_input()
+            assert words(await collected(stream)) == ["one"]
+        (connection,) = server.connections
+    assert set(connection.frame_sizes) == {1024}
+    received = np.frombuffer(connection.audio, "<i2")
+    for n, (rate_hz, _) in enumerate(parts):
+        expected = reference(voice(rate_hz, 0.5, seed=rate_hz), rate_hz)
+        assert lag(received[n * 8_000 : (n + 1) * 8_000], expected) == 0
+
+
+@pytest.mark.parametrize("samples", [1, 100, 511, 512, 513, 5000])
+async def test_any_length_of_audio_is_padded_with_zeros_once(server: Server, samples: int) -> None:
+    pcm = coded_speech([(0, samples)]).pcm
+    async with an_stt(server) as stt:
+        await transcribed(stt, pcm)
+    (connection,) = server.connections
+    assert set(connection.frame_sizes) == {1024}
+    assert connection.audio == pcm + bytes(-len(pcm) % 1024)
+
+
+async def test_the_metadata_goes_first_and_the_end_of_audio_last(server: Server) -> None:
+    await heard(server, SPEECH.pcm, vad_threshold=0.25)
+    (connection,) = server.connections
+    assert connection.metadata is not None
+    assert connection.metadata["streaming_vad_config"]["threshold"] == 0.25
+    texts = [json.loads(frame) for frame in connection.frames if isinstance(frame, str)]
+    assert connection.metadata == texts[0]
+    assert isinstance(connection.frames[0], str)
+    assert json.loads(connection.frames[-1]) == {"type": "end_audio"}
+    assert [text.get("type") for text in texts[1:]] == ["health_check", "end_audio"]
+    assert isinstance(connection.frames[2], bytes)
+    assert connection.close_code == 1000
+
+
+async def test_the_key_goes_into_the_header_of_the_handshake(server: Server) -> None:
+    await heard(server, SPEECH.pcm)
+    assert server.connections[0].headers["authorization"] == f"Api-Key {KEY}"
+    assert KEY not in str(server.connections[0].frames)
+
+
+# Events
+
+
+async def test_events_come_in_order_with_everything_known_of_each_word(server: Server) -> None:
+    events = await heard(server, SPEECH.pcm)
+    transcripts = [e for e in events if e.type is not Kind.RECOGNITION_USAGE]
+    kinds = [event.type for event in transcripts if event.type is not Kind.INTERIM_TRANSCRIPT]
+    assert kinds == [Kind.START_OF_SPEECH, Kind.FINAL_TRANSCRIPT, Kind.END_OF_SPEECH] * 2
+    assert transcripts[1].type is Kind.INTERIM_TRANSCRIPT
+    assert finals(events) == ["w1 w2", "w3"]
+    for event in of(Kind.INTERIM_TRANSCRIPT, events) + of(Kind.FINAL_TRANSCRIPT, events):
+        (data,) = event.alternatives
+        assert data.language == "en"
+        assert data.confidence == 1.0
+        assert data.words
+        assert all(isinstance(word, TimedString) for word in data.words)
+        assert [str(word) for word in data.words] == data.text.split()
+        assert data.start_time == data.words[0].start_time
+        assert data.end_time == data.words[-1].end_time
+    said = [word for e in of(Kind.FINAL_TRANSCRIPT, events) for word in e.alternatives[0].words]
+    for word, coded in zip(said, SPEECH.words, strict=True):
+        assert word == coded.text
+        assert word.start_time == pytest.approx(coded.start_s, abs=TOLERANCE_S)
+        assert word.end_time == pytest.approx(coded.end_s, abs=TOLERANCE_S)
+        assert word.confidence == 1.0
+
+
+async def test_an_utterance_has_one_id_and_the_next_another(server: Server) -> None:
+    events = await heard(server, SPEECH.pcm)
+    ids: list[str] = []
+    for event in events:
+        if event.type is Kind.START_OF_SPEECH:
+            ids.append(event.request_id)
+        if event.type is not Kind.RECOGNITION_USAGE:
+            assert event.request_id == ids[-1]
+    assert len(set(ids)) == 2
+    assert all(ids)
+
+
+async def test_the_offset_of_the_framework_is_added_to_every_time(server: Server) -> None:
+    async with an_stt(server) as stt, stt.stream() as stream:
+        stream.start_time_offset = 100.0
+        push(stream, SPEECH.pcm)
+        stream.end_input()
+        events = await collected(stream)
+    data = of(Kind.FINAL_TRANSCRIPT, events)[1].alternatives[0]
+    assert data.start_time == pytest.approx(100 + SPEECH.words[2].start_s, abs=TOLERANCE_S)
+    assert data.words
+    assert data.words[0].start_time == data.start_time
+    with pytest.raises(ValueError, match="start_time_offset"):
+        stream.start_time_offset = -1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "language"),
+    [
+        ({"language": "auto"}, "en"),
+        ({"language_options": ["de", "fr"]}, "de"),
+        ({"language": "pt-BR"}, "pt"),
+        ({"language": "zh-TW"}, "zh"),
+        ({"language": "iw"}, "he"),
+    ],
+)
+async def test_the_language_is_never_auto_where_the_server_named_one(
+    server: Server, options: dict[str, Any], language: str
+) -> None:
+    events = await heard(server, SPEECH.pcm, **options)
+    told = {e.alternatives[0].language for e in events if e.alternatives}
+    assert told == {language}
+
+
+async def test_a_language_that_nobody_named_is_empty_and_not_auto(server: Server) -> None:
+    server.plan.append(faults.NullLanguage())
+    events = await heard(server, SPEECH.pcm, language="auto")
+    assert words(events) == ["w1", "w2", "w3"]
+    assert {e.alternatives[0].language for e in events if e.alternatives} == {""}
+
+
+async def test_without_partials_there_are_only_finals(server: Server) -> None:
+    events = await heard(server, SPEECH.pcm, enable_partial_transcripts=False)
+    assert not of(Kind.INTERIM_TRANSCRIPT, events)
+    kinds = [e.type for e in events if e.type is not Kind.RECOGNITION_USAGE]
+    assert kinds == [Kind.START_OF_SPEECH, Kind.FINAL_TRANSCRIPT, Kind.END_OF_SPEECH] * 2
+    assert words(events) == ["w1", "w2", "w3"]
+
+
+@pytest.mark.parametrize("partials", [True, False])
+async def test_without_words_the_times_are_still_about_the_speech(
+    server: Server, partials: bool
+) -> None:
+    speech = coded_speech([(24_000, 8_000), (16_000, 8_000)], trailing_samples=16_000)
+    async with serve(recognizer=CodedRecognizer(8_000)) as server:
+        events = await heard(
+            server,
+            speech.pcm,
+            show_word_timestamps=False,
+            enable_partial_transcripts=partials,
+        )
+    found = of(Kind.FINAL_TRANSCRIPT, events)
+    assert [e.alternatives[0].text for e in found] == ["w1", "w2"]
+    for event, word in zip(found, speech.words, strict=True):
+        (data,) = event.alternatives
+        assert data.words is None
+        assert data.confidence == 0.0
+        assert data.end_time == pytest.approx(word.end_s, abs=0.1)
+        # Without partials nothing says where in the buffer speech began.
+        if partials:
+            assert data.start_time == pytest.approx(word.start_s, abs=0.1)
+        else:
+            assert data.start_time <= word.start_s + 0.1
+        assert 0 <= data.start_time < data.end_time
+
+
+async def test_speech_starts_and_ends_at_a_time_of_day(server: Server) -> None:
+    async with an_stt(server) as stt, stt.stream() as stream:
+        push(stream, SPEECH.pcm[: 2 * 18_000])
+        start, *_ = await until(stream, Kind.FINAL_TRANSCRIPT)
+        (end,) = await until(stream, Kind.END_OF_SPEECH)
+    assert start.speech_start_time is not None
+    assert end.speech_end_time is not None
+    assert start.speech_start_time <= end.speech_end_time <= end.created_at
+    assert end.created_at - start.speech_start_time < PATIENCE_S
+
+
+# Strange messages
+
+
+def bare(message: faults.Message) -> list[faults.Message]:
+    """A result with everything null that can be, and much that nobody knows."""
+    if message["type"] != "transcription":
+        return [{**message, "timestamp": "soon", "new": {"a": []}}]
+    for segment in message["segments"]:
+        for key in ("log_prob", "speaker", "beam_results", "language_code", "word_timestamps"):
+            segment[key] = None
+        segment["emotion"] = ["joy"]
+    kept = ("type", "segments", "is_final", "audio_length_sec")
+    return [{"new": 1} | {key: message[key] if key in kept else None for key in message}]
+
+
+def without_the_optional(message: faults.Message) -> list[faults.Message]:
+    if message["type"] != "transcription":
+        return [message]
+    segments = [{"text": s["text"], "end_time": s["end_time"]} for s in message["segments"]]
+    kept = {key: message[key] for key in ("type", "is_final")}
+    return [{**kept, "segments": [*segments, None, "x"]}]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.NullLanguage(),
+        faults.NoTimes(),
+        faults.OldShape(),
+        faults.Rewrite(bare),
+        faults.Rewrite(without_the_optional),
+    ],
+    ids=lambda fault: getattr(getattr(fault, "function", None), "__name__", type(fault).__name__),
+)
+async def test_missing_null_and_unknown_fields_cost_no_word(
+    server: Server, fault: faults.Fault
+) -> None:
+    server.plan.append(fault)
+    events = await heard(server, SPEECH.pcm)
+    assert words(events) == ["w1", "w2", "w3"]
+    for event in of(Kind.FINAL_TRANSCRIPT, events):
+        (data,) = event.alternatives
+        assert data.language == "en"
+        assert 0 <= data.start_time <= data.end_time <= len(SPEECH.pcm) / 32_000
+    starts, ends = of(Kind.START_OF_SPEECH, events), of(Kind.END_OF_SPEECH, events)
+    assert len(starts) == len(ends) == 2
+
+
+async def test_garbage_between_messages_costs_no_word_and_one_warning_a_kind(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.plan.append(
+        tuple(
+            faults.Garbage(payload, after_samples=512 * n)
+            for n, payload in enumerate(
+                ["<html>", "<html>", "{", "[]", "[1]", b"\x00\xff", b"", '{"type":[]}', "null"]
+            )
+        )
+    )
+    events = await heard(server, SPEECH.pcm)
+    assert words(events) == ["w1", "w2", "w3"]
+    warned = warnings_in(caplog)
+    assert all("cannot be read" in warning for warning in warned)
+    assert len(warned) == len(set(warned)) == 4  # not JSON, a list, no type, null
+    assert len(server.connections) == 1
+
+
+async def test_a_recoverable_error_is_one_warning_and_one_event_and_the_stream_goes_on(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    trace = "Traceback (most recent call last):\n  File x\nRuntimeError: it hiccuped"
+    server.plan.append(
+        faults.Error("DIARIZATION_ERROR", trace, recoverable=True, after_samples=512)
+    )
+    async with an_stt(server) as stt:
+        errors = errors_of(stt)
+        events = await transcribed(stt, SPEECH.pcm)
+    assert words(events) == ["w1", "w2", "w3"]
+    (error,) = errors
+    assert error.recoverable
+    assert isinstance(error.error, APIError)
+    (warning,) = warnings_in(caplog)
+    for shown in (warning, str(error.error)):
+        assert "DIARIZATION_ERROR" in shown
+        assert "it hiccuped" in shown
+        assert "Traceback" not in shown
+    assert len(server.connections) == 1
+
+
+# The end
+
+
+async def test_the_input_ends_after_the_last_word_even_in_the_middle_of_it(server: Server) -> None:
+    speech = coded_speech(5, word_samples=4000)
+    events = await heard(server, speech.pcm)
+    assert words(events) == ["w1", "w2", "w3", "w4", "w5"]
+    assert events[-1].type in (Kind.END_OF_SPEECH, Kind.RECOGNITION_USAGE)
+
+
+@pytest.mark.parametrize("fault", [faults.NeverFinish(), faults.NeverAcknowledge()])
+async def test_a_server_that_never_finishes_is_waited_for_a_little(
+    server: Server, fault: faults.Fault
+) -> None:
+    server.plan += [fault] * 10
+    async with an_stt(server, drain_timeout_s=0.2) as stt, stt.stream() as stream:
+        push(stream, SPEECH.pcm)
+        stream.end_input()
+        events = await collected(stream)
+    assert words(events) == ["w1", "w2", "w3"]
+
+
+async def test_the_end_of_no_audio_at_all_is_the_end(server: Server) -> None:
+    async with an_stt(server) as stt:
+        assert await transcribed(stt, b"") == []
+        async with stt.stream() as stream:
+            await asyncio.sleep(0)
+            if server.connections:
+                await server.until(lambda: server.connections[0].metadata)
+            stream.end_input()
+            assert await collected(stream) == []
+
+
+async def test_the_end_of_no_audio_on_an_open_connection_is_the_end(server: Server) -> None:
+    async with an_stt(server) as stt, stt.stream() as stream:
+        await server.wait_for_connection()
+        await server.until(lambda: server.connections[0].sent)
+        stream.end_input()
+        assert await collected(stream) == []
+
+
+async def test_silence_alone_says_nothing_and_ends(server: Server) -> None:
+    events = await heard(server, bytes(64_000))
+    assert {event.type for event in events} <= {Kind.RECOGNITION_USAGE}
+
+
+async def test_after_the_end_of_the_input_nothing_can_be_pushed(server: Server) -> None:
+    async with an_stt(server) as stt, stt.stream() as stream:
+        push(stream, SPEECH.pcm)
+        stream.end_input()
+        for late in (
+            stream.end_input,
+            stream.flush,
+            lambda: stream.push_frame(next(frames(bytes(1024)))),
+        ):
+            with pytest.raises(RuntimeError, match="input ended"):
+                late()
+        assert words(await collected(stream)) == ["w1", "w2", "w3"]
+        with pytest.raises(RuntimeError):
+            stream.end_input()
+
+
+async def test_iterating_after_the_end_ends_at_once(server: Server) -> None:
+    async with an_stt(server) as stt, stt.stream() as stream:
+        push(stream, SPEECH.pcm)
+        stream.end_input()
+        await collected(stream)
+        assert await collected(stream) == []
+
+
+# Flush
+
+
+async def test_a_flush_is_answered_with_what_was_said(server: Server) -> None:
+    async with an_stt(server) as stt, stt.stream() as stream:
+        push(stream, coded_speech(2).pcm)
+        stream.flush()
+        assert finals(await until(stream, Kind.FINAL_TRANSCRIPT)) == ["w1 w2"]
+        await until(stream, Kind.END_OF_SPEECH)
+        assert server.connections[0].is_open
+
+
+@pytest.mark.parametrize("pushed", [b"", bytes(16_000)])
+async def test_a_flush_of_nothing_is_answered_with_an_empty_interim_and_an_empty_final(
+    server: Server, pushed: bytes
+) -> None:
+    async with an_stt(server) as stt, stt.stream() as stream:
+        push(stream, pushed)
+        stream.flush()
+        interim, final = [
+            e
+            for e in await until(stream, Kind.FINAL_TRANSCRIPT)
+            if e.type is not Kind.RECOGNITION_USAGE
+        ]
+        assert interim.type is Kind.INTERIM_TRANSCRIPT
+        for event in (interim, final):
+            assert event.alternatives[0].text == ""
+            assert event.alternatives[0].end_time == 0.0
+
+
+async def test_audio_right_after_a_flush_is_not_cut_and_made_up_silence_is_in_no_time(
+    server: Server,
+) -> None:
+    speech = coded_speech([(777, 4000), (0, 4000), (500, 4000)], trailing_samples=8000)
+    cuts = [0, speech.words[0].end_samples, speech.words[1].end_samples, len(speech.pcm) // 2]
+    async with an_stt(server) as stt, stt.stream() as stream:
+        for start, stop in itertools.pairwise(cuts):
+            push(stream, speech.pcm[2 * start : 2 * stop])
+            if stop != cuts[-1]:
+                stream.flush()
+        stream.end_input()
+        events = await collected(stream)
+    assert set(server.connections[0].frame_sizes) == {1024}
+    assert finals(events) == ["w1", "w2", "w3"]
+    said = of(Kind.FINAL_TRANSCRIPT, events)
+    for event, word in zip(said, speech.words, strict=True):
+        assert event.alternatives[0].start_time == pytest.approx(word.start_s, abs=TOLERANCE_S)
+        assert event.alternatives[0].end_time == pytest.approx(word.end_s, abs=TOLERANCE_S)
+
+
+async def test_two_flushes_in_a_row_are_both_answered(server: Server) -> None:
+    async with an_stt(server) as stt, stt.stream() as stream:
+        push(stream, coded_speech(1).pcm)
+        stream.flush()
+        assert finals(await until(stream, Kind.FINAL_TRANSCRIPT)) == ["w1"]
+        stream.flush()
+        assert finals(await until(stream, Kind.FINAL_TRANSCRIPT)) == [""]
+
+
+# Usage
+
+
+async def test_usage_adds_up_to_the_audio_that_was_pushed(server: Server) -> None:
+    speech = coded_speech([(8_000, 4_000)] * 10, trailing_samples=1_234)
+    async with an_stt(server) as stt:
+        metrics: list[Any] = []
+        stt.on("metrics_collected", metrics.append)
+        events = await transcribed(stt, speech.pcm)
+        await stt.aclose()
+    used = [e.recognition_usage.audio_duration for e in of(Kind.RECOGNITION_USAGE, events)]
+    pushed_s = len(speech.pcm) / 32_000
+    assert len(used) > 1
+    assert sum(used) == pytest.approx(pushed_s, abs=TOLERANCE_S)
+    assert sum(m.audio_duration for m in metrics) == pytest.approx(pushed_s, abs=TOLERANCE_S)
+
+
+async def test_a_stream_that_is_closed_has_reported_what_it_used(server: Server) -> None:
+    async with an_stt(server) as stt:
+        metrics: list[Any] = []
+        stt.on("metrics_collected", metrics.append)
+        stream = stt.stream()
+        push(stream, bytes(32_000))
+        await server.until(lambda: server.connections and server.connections[0].frame_sizes[30:])
+        await stream.aclose()
+    assert sum(m.audio_duration for m in metrics) == pytest.approx(0.992, abs=0.04)
+
+
+async def test_the_connection_is_reported_with_the_time_it_took(server: Server) -> None:
+    async with an_stt(server) as stt:
+        metrics: list[Any] = []
+        stt.on("metrics_collected", metrics.append)
+        await transcribed(stt, SPEECH.pcm)
+    (acquired,) = [m for m in metrics if m.acquire_time]
+    assert 0 < acquired.acquire_time < PATIENCE_S
+    assert not acquired.connection_reused
+
+
+# Several
+
+
+async def test_each_stream_has_its_own_language(server: Server) -> None:
+    async with an_stt(server) as stt:
+        german = await transcribed(stt, SPEECH.pcm, language="de-AT")
+        english = await transcribed(stt, SPEECH.pcm)
+    assert {e.alternatives[0].language for e in of(Kind.FINAL_TRANSCRIPT, german)} == {"de"}
+    assert {e.alternatives[0].language for e in of(Kind.FINAL_TRANSCRIPT, english)} == {"en"}
+    sent = [c.metadata["whisper_params"]["audio_language"] for c in server.connections]
+    assert sent == ["de", "en"]
+
+
+async def test_streams_at_once_do_not_hear_each_other(server: Server) -> None:
+    calls = [coded_speech(4, first_word=n) for n in (1, 100, 200, 300)]
+    async with an_stt(server) as stt:
+        heard = await asyncio.gather(*(transcribed(stt, call.pcm) for call in calls))
+    for events, call in zip(heard, calls, strict=True):
+        assert " ".join(finals(events)) == call.text
+    assert len({e.request_id for events in heard for e in events}) >= len(calls)
+
+
+async def test_closing_the_stt_closes_every_stream_of_it(server: Server) -> None:
+    stt = new_stt(server)
+    streams = [stt.stream() for _ in range(3)]
+    await server.wait_for_connection(3)
+    await asyncio.wait_for(stt.aclose(), PATIENCE_S / 4)
+    await server.until(lambda: not any(c.is_open for c in server.connections))
+    for stream in streams:
+        with pytest.raises(RuntimeError):
+            stream.push_frame(next(frames(bytes(1024))))
+    await stt.aclose()
+
+
+# Closing, at any moment
+
+
+async def streaming(server: Server, stream: lk.RecognizeStream) -> None:
+    push(stream, SPEECH.pcm)
+    await until(stream, Kind.INTERIM_TRANSCRIPT)
+
+
+async def before_connecting(server: Server, stream: lk.RecognizeStream) -> None:
+    push(stream, SPEECH.pcm)
+
+
+async def connecting(server: Server, stream: lk.RecognizeStream) -> None:
+    push(stream, SPEECH.pcm)
+    await server.until(lambda: server.handshakes)
+
+
+async def flushing(server: Server, stream: lk.RecognizeStream) -> None:
+    await streaming(server, stream)
+    stream.flush()
+
+
+async def draining(server: Server, stream: lk.RecognizeStream) -> None:
+    push(stream, SPEECH.pcm)
+    stream.end_input()
+    await server.wait_for_connection()
+    await server.until(lambda: '{"type":"end_audio"}' in server.connections[0].frames)
+
+
+async def after_the_end(server: Server, stream: lk.RecognizeStream) -> None:
+    stream.end_input()
+    await collected(stream)
+
+
+async def retrying(server: Server, stream: lk.RecognizeStream) -> None:
+    await server.until(lambda: server.handshakes and server.handshakes[0].status)
+    await asyncio.sleep(0.01)
+
+
+async def after_a_failure(server: Server, stream: lk.RecognizeStream) -> None:
+    with pytest.raises(APIError):
+        await collected(stream)
+
+
+async def facing_a_server_that_reads_nothing(server: Server, stream: lk.RecognizeStream) -> None:
+    await server.wait_for_connection()
+    push(stream, bytes(3_200_000))
+    await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("state", "plan"),
+    [
+        (before_connecting, []),
+        (connecting, [faults.Park()]),
+        (streaming, []),
+        (flushing, [faults.MuteResults(after_samples=9_000)]),
+        (draining, [faults.NeverAcknowledge()]),
+        (draining, [faults.NeverFinish()]),
+        (draining, [faults.SlowRecognition(30.0)]),
+        (after_the_end, []),
+        (retrying, [faults.Refuse(503)] * 5),
+        (after_a_failure, [faults.Refuse(401)]),
+        (facing_a_server_that_reads_nothing, [faults.Stall()]),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or "-".join(type(f).__name__ for f in value),
+)
+async def test_closing_is_prompt_and_leaves_nothing(state: Any, plan: list[faults.Entry]) -> None:
+    loop = asyncio.get_running_loop()
+    async with serve(*plan) as server:
+        stt = new_stt(server, drain_timeout_s=60.0)
+        retry_slowly = APIConnectOptions(max_retry=3, retry_interval=60.0, timeout=60.0)
+        stream = stt.stream(conn_options=retry_slowly)
+        await asyncio.wait_for(state(server, stream), PATIENCE_S)
+        started = loop.time()
+        await stream.aclose()
+        assert loop.time() - started < 1.0
+        ours = {t.get_name() for t in asyncio.all_tasks() if t.get_name().startswith("baseten")}
+        assert ours == set()
+        if state is not facing_a_server_that_reads_nothing:  # nor can it know
+            await server.until(lambda: not any(c.is_open for c in server.connections))
+        await stream.aclose()
+        await stt.aclose()
+
+
+async def test_closing_while_another_iterates_ends_the_iteration(server: Server) -> None:
+    async with an_stt(server) as stt:
+        stream = stt.stream()
+        iterating = asyncio.create_task(collected(stream))
+        await streaming_started(server)
+        await stream.aclose()
+        assert isinstance(await asyncio.wait_for(iterating, PATIENCE_S), list)
+
+
+async def streaming_started(server: Server) -> None:
+    await server.wait_for_connection()
+    await server.until(lambda: server.connections[0].sent)
+
+
+async def test_a_stream_nobody_ever_looked_at_can_be_closed(server: Server) -> None:
+    async with an_stt(server) as stt:
+        stt.stream()
+
+
+# Sessions of HTTP
+
+
+class Sessions:
+    """Every HTTP session that is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened: list[aiohttp.ClientSession] = []
+        original = aiohttp.ClientSession.__init__
+
+        def noted(session: aiohttp.ClientSession, *args: Any, **options: Any) -> None:
+            self.opened.append(session)
+            original(session, *args, **options)
+
+        monkeypatch.setattr(aiohttp.ClientSession, "__init__", noted)
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sessions]:
+    yield Sessions(monkeypatch)
+
+
+async def test_in_a_plain_script_the_stt_has_one_session_of_its_own_and_closes_it(
+    server: Server, sessions: Sessions
+) -> None:
+    stt = new_stt(server)
+    assert not sessions.opened
+    for _ in range(2):
+        assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
+    (own,) = sessions.opened
+    assert not own.closed
+    await stt.aclose()
+    assert own.closed
+
+
+async def test_a_session_that_was_passed_in_is_used_and_never_closed(
+    server: Server, sessions: Sessions
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with an_stt(server, http_session=session) as stt:
+            assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
+        assert not session.closed
+        assert sessions.opened == [session]
+
+
+async def test_in_a_livekit_job_its_session_is_used_and_never_closed(
+    server: Server, sessions: Sessions
+) -> None:
+    async with utils.http_context.open() as session:
+        async with an_stt(server) as stt:
+            assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
+        assert not session.closed
+        assert sessions.opened == [session]
+
+
+async def test_a_session_that_was_passed_in_closed_is_an_error_that_says_so(
+    server: Server,
+) -> None:
+    session = aiohttp.ClientSession()
+    await session.close()
+    async with an_stt(server, http_session=session) as stt:
+        errors = errors_of(stt)
+        with pytest.raises(APIConnectionError, match="http_session") as e:
+            await transcribed(stt, SPEECH.pcm)
+    assert not e.value.retryable
+    assert len(errors) == 1
+    assert not server.handshakes
+
+
+async def test_an_stt_that_was_closed_can_open_a_stream_again(server: Server) -> None:
+    async with an_stt(server) as stt:
+        await transcribed(stt, SPEECH.pcm)
+        await stt.aclose()
+        assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
+
+
+# TLS
+
+
+def certified(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+async def test_a_self_signed_certificate_is_refused_and_not_tried_again() -> None:
+    async with serve(ssl=certified(trustme.CA())) as server, an_stt(server) as stt:
+        errors = errors_of(stt)
+        with pytest.raises(APIConnectionError, match="certificate") as e:
+            await transcribed(stt, SPEECH.pcm)
+        assert not e.value.retryable
+        assert len(errors) == 1
+        assert not errors[0].recoverable
+        assert not server.handshakes
+
+
+async def test_a_certificate_for_another_host_is_refused() -> None:
+    authority, client = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(client)
+    async with (
+        serve(ssl=certified(authority, "elsewhere.example.com")) as server,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client)) as session,
+        an_stt(server, http_session=session) as stt,
+    ):
+        with pytest.raises(APIConnectionError, match="certificate") as e:
+            await transcribed(stt, SPEECH.pcm)
+        assert not e.value.retryable
+
+
+async def test_a_private_authority_goes_in_through_the_session() -> None:
+    authority, client = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(client)
+    async with (
+        serve(ssl=certified(authority)) as server,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client)) as session,
+        an_stt(server, http_session=session) as stt,
+    ):
+        assert server.url.startswith("wss://")
+        assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
+
+
+# Failures, and what they do not show
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable"), [(401, False), (403, False), (404, False), (503, True), (429, True)]
+)
+async def test_a_refused_handshake_is_a_status_error(
+    server: Server, status: int, retryable: bool
+) -> None:
+    server.plan += [faults.Refuse(status)] * 5
+    async with an_stt(server) as stt:
+        with pytest.raises(APIStatusError, match=str(status)) as e:
+            await transcribed(stt, SPEECH.pcm, conn_options=ONE_TRY)
+    assert e.value.status_code == status
+    assert e.value.retryable is retryable
+    assert len(server.handshakes) == 1
+
+
+async def test_what_will_not_get_better_is_tried_once(server: Server) -> None:
+    server.plan += [faults.Refuse(401)] * 5
+    async with an_stt(server) as stt:
+        errors = errors_of(stt)
+        with pytest.raises(APIStatusError):
+            await transcribed(stt, SPEECH.pcm)
+    assert len(server.handshakes) == 1
+    assert [error.recoverable for error in errors] == [False]
+
+
+async def test_a_handshake_without_an_answer_times_out(server: Server) -> None:
+    server.plan.append(faults.Park())
+    async with an_stt(server) as stt:
+        with pytest.raises(APITimeoutError, match=r"0\.2 s"):
+            await transcribed(
+                stt, SPEECH.pcm, conn_options=APIConnectOptions(max_retry=0, timeout=0.2)
+            )
+
+
+async def test_handshakes_without_an_answer_use_up_the_budget(server: Server) -> None:
+    server.plan += [faults.Park()] * 10
+    options = APIConnectOptions(max_retry=2, retry_interval=0.0, timeout=0.1)
+    async with an_stt(server) as stt:
+        errors = errors_of(stt)
+        with pytest.raises(APIError):
+            await asyncio.wait_for(transcribed(stt, SPEECH.pcm, conn_options=options), 5.0)
+    assert len(server.handshakes) == 3
+    assert [error.recoverable for error in errors] == [True, True, False]
+
+
+async def test_a_stream_that_failed_says_so_to_who_listens_and_not_to_who_pushes(
+    server: Server,
+) -> None:
+    """A FallbackAdapter goes on pushing for a moment after the failure."""
+    server.plan.append(faults.Refuse(401))
+    async with an_stt(server) as stt, stt.stream() as stream:
+        with pytest.raises(APIStatusError):
+            await collected(stream)
+        stream.push_frame(next(frames(bytes(1024))))
+        stream.flush()
+        with pytest.raises(APIStatusError):
+            await collected(stream)
+        await stream.aclose()
+        stream.push_frame(next(frames(bytes(1024))))
+
+
+async def test_a_wrong_key_is_an_error_that_says_where_it_comes_from() -> None:
+    async with serve(api_key="the right one") as server, an_stt(server) as stt:
+        with pytest.raises(APIStatusError, match="BASETEN_API_KEY") as e:
+            await transcribed(stt, SPEECH.pcm)
+    assert e.value.status_code == 401
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """``error`` and every exception that can be reached from it."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        each = todo.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            todo += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+
+
+def everything_shown(error: BaseException) -> str:
+    shown = [
+        "".join(traceback.format_exception(error)),
+        *(f"{each!r} {each} {each.args!r} {vars(each)!r}" for each in chain(error)),
+    ]
+    return "\n".join(shown)
+
+
+@contextlib.asynccontextmanager
+async def failing(how: str) -> AsyncIterator[str]:
+    """A server that fails the way the test asks for; yields its URL."""
+    if how == "refused":
+        async with serve() as server:
+            url = server.url
+        yield url
+    elif how == "tls":
+        async with serve(ssl=certified(trustme.CA())) as server:
+            yield server.url
+    elif how == "no such host":
+        yield "wss://no-such-host.invalid/environments/production/websocket"
+    else:
+        fault: dict[str, faults.Fault] = {
+            "reset": faults.Reset(after_samples=4_000),
+            "close": faults.Close(1011, after_samples=4_000),
+            "rejected metadata": faults.RejectMetadata(),
+            "error": faults.Error(recoverable=False, after_samples=4_000),
+            "parked": faults.Park(),
+        }
+        plan = fault[how] if how in fault else faults.Refuse(int(how))
+        async with serve(*[plan] * 10) as server:
+            yield server.url
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "401",
+        "403",
+        "503",
+        "refused",
+        "tls",
+        "reset",
+        "close",
+        "rejected metadata",
+        "error",
+        "parked",
+        "no such host",
+    ],
+)
+async def test_the_key_is_in_no_error_log_or_repr(
+    how: str, retries: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    options = APIConnectOptions(max_retry=retries, retry_interval=0.0, timeout=0.3)
+    shown: list[str] = []
+
+    def note(error: lk.STTError) -> None:
+        # At once: whoever raises it again changes what can be reached from it.
+        shown.extend([repr(error), error.model_dump_json(), everything_shown(error.error)])
+
+    async with failing(how) as url:
+        stt = new_stt(url)
+        stt.on("error", note)
+        stream = stt.stream(conn_options=options)
+        push(stream, SPEECH.pcm)
+        with pytest.raises(APIError) as e:
+            await collected(stream)
+        shown += [everything_shown(e.value), f"{stt!r} {stream!r} {vars(stream.options)!r}"]
+        await stream.aclose()
+        await stt.aclose()
+    formatter = logging.Formatter()
+    shown += [f"{formatter.format(record)} {vars(record)!r}" for record in caplog.records]
+    assert len(shown) >= 5
+    assert not [each for each in shown if KEY in each]
