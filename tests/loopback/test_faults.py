@@ -27,7 +27,7 @@ from kit.loopback import (
 from livekit.agents import APIConnectionError
 from livekit.plugins.baseten._connection import connection
 from livekit.plugins.baseten._connection.socket import Socket
-from livekit.plugins.baseten._core import stalls as _watch
+from livekit.plugins.baseten._core import stalls
 from livekit.plugins.baseten._core.utterance import Phase
 from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech, faults
 
@@ -117,7 +117,7 @@ async def test_nothing_is_lost_or_doubled_however_a_connection_ends(way: str, ti
 
 async def test_a_model_that_owes_a_result_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the utterance that it left open gives it away: health checks, if any, are answered."""
-    monkeypatch.setattr(_watch, "_UTTERANCE_SILENCE_S", dict.fromkeys(Phase, 0.3))
+    monkeypatch.setattr(stalls, "_UTTERANCE_SILENCE_S", dict.fromkeys(Phase, 0.3))
     speech = coded_speech(9, trailing_samples=8000, first_word=1001)
     async with serve(faults.MuteResults(30_000)) as server, client(server) as stt:
         async with listening(stt) as listener:

@@ -9,7 +9,7 @@ import pytest
 from livekit.plugins.baseten._core.events import Hypothesis
 from livekit.plugins.baseten._core.journal import Journal
 from livekit.plugins.baseten._core.options import Options
-from livekit.plugins.baseten._core.results import Reader, samples
+from livekit.plugins.baseten._core.results import Results, samples
 from livekit.plugins.baseten._core.session import Patience, Session
 from livekit.plugins.baseten._core.wire import Transcript, Word, dialect_for
 
@@ -20,8 +20,8 @@ TRAILING = 11 * CHUNK  # what the server's rule makes of 300 ms
 
 def reading(
     *, origin: int = 0, sent_s: float = 60.0, asked: str = "en", **options: Any
-) -> tuple[Reader, Session]:
-    """A reader of a session that has sent ``sent_s`` of audio from stream sample ``origin``."""
+) -> tuple[Results, Session]:
+    """The results of a session that has sent ``sent_s`` of audio from stream sample ``origin``."""
     dialect = dialect_for(Options.create("whisper", language=asked, **options))
     session, journal = Session(dialect, Patience()), Journal()
     journal.push(bytes(2 * (origin + round(sent_s * RATE))))
@@ -30,17 +30,17 @@ def reading(
     session.attach(journal, [], 0.0)
     while session.outgoing(0.0, 1000):
         pass
-    reader = Reader(dialect.language)
-    reader.attached(session)
-    return reader, session
+    results = Results(dialect.language)
+    results.attached(session)
+    return results, session
 
 
 def result(text: str = "hi", *, final: bool = True, **details: Any) -> Transcript:
     return Transcript(text, final, **details)
 
 
-def final_of(reader: Reader, transcript: Transcript) -> Hypothesis:
-    (heard,) = reader.final(transcript)
+def final_of(results: Results, transcript: Transcript) -> Hypothesis:
+    (heard,) = results.final(transcript)
     return heard
 
 
@@ -48,9 +48,11 @@ def final_of(reader: Reader, transcript: Transcript) -> Hypothesis:
 
 
 def test_times_come_from_the_words_and_not_from_the_buffer() -> None:
-    reader, _ = reading()
+    results, _ = reading()
     words = (Word("turn", 4.0, 4.5, 0.9), Word("on", 4.5, 4.75, 0.7))
-    heard = final_of(reader, result("turn on", words=words, start_s=3.0, end_s=6.0, confidence=0.8))
+    heard = final_of(
+        results, result("turn on", words=words, start_s=3.0, end_s=6.0, confidence=0.8)
+    )
     assert (heard.start, heard.end) == (4 * RATE, round(4.75 * RATE))
     assert [(w.text, w.start, w.end) for w in heard.words] == [
         ("turn", 4 * RATE, round(4.5 * RATE)),
@@ -61,8 +63,8 @@ def test_times_come_from_the_words_and_not_from_the_buffer() -> None:
 
 
 def test_times_are_the_streams_whatever_connection_they_came_over() -> None:
-    reader, _ = reading(origin=100_000)
-    heard = final_of(reader, result(words=(Word("hi", 1.0, 1.5),), start_s=0.0, end_s=2.0))
+    results, _ = reading(origin=100_000)
+    heard = final_of(results, result(words=(Word("hi", 1.0, 1.5),), start_s=0.0, end_s=2.0))
     assert (heard.start, heard.end) == (100_000 + RATE, 100_000 + round(1.5 * RATE))
 
 
@@ -75,19 +77,19 @@ def test_times_are_the_streams_whatever_connection_they_came_over() -> None:
     ],
 )
 def test_a_word_without_a_time_has_the_utterances(word: Word, start: int, end: int) -> None:
-    reader, _ = reading()
-    heard = final_of(reader, result(words=(word,), start_s=1.0, end_s=4.0))
+    results, _ = reading()
+    heard = final_of(results, result(words=(word,), start_s=1.0, end_s=4.0))
     assert (heard.words[0].start, heard.words[0].end) == (start, end)
     assert 0 <= heard.start <= heard.end
 
 
 def test_made_up_silence_moves_no_word() -> None:
-    reader, session = reading(sent_s=1.0)
+    results, session = reading(sent_s=1.0)
     session.clock.silence(19 * CHUNK)
     session.clock.audio(RATE)
     after_s = (session.clock.sent - RATE) / RATE
     heard = final_of(
-        reader,
+        results,
         result(words=(Word("hi", after_s + 0.25, after_s + 0.5),), start_s=0.0, end_s=after_s + 1),
     )
     stream_start = session.clock.to_stream(session.clock.sent - RATE)
@@ -99,41 +101,41 @@ def test_made_up_silence_moves_no_word() -> None:
 
 
 def test_a_final_without_words_ends_before_the_silence_that_ended_it() -> None:
-    reader, _ = reading()
-    heard = final_of(reader, result(start_s=1.0, end_s=4.0))
+    results, _ = reading()
+    heard = final_of(results, result(start_s=1.0, end_s=4.0))
     assert (heard.start, heard.end) == (RATE, 4 * RATE - TRAILING)
     assert heard.heard_to >= heard.end
 
 
 def test_a_final_that_was_forced_by_a_flush_ends_where_the_audio_does() -> None:
-    reader, _ = reading()
-    heard = final_of(reader, result(start_s=1.0, end_s=4.0, is_flush=True))
+    results, _ = reading()
+    heard = final_of(results, result(start_s=1.0, end_s=4.0, is_flush=True))
     assert heard.end == 4 * RATE
 
 
 def test_the_first_partial_says_where_speech_began() -> None:
-    reader, _ = reading()
-    first = reader.partial(result(final=False, start_s=0.0, end_s=10.0))
+    results, _ = reading()
+    first = results.partial(result(final=False, start_s=0.0, end_s=10.0))
     assert first.start == 10 * RATE - CHUNK  # it came with the first frame of speech
-    second = reader.partial(result("hi there", final=False, start_s=0.0, end_s=10.5))
+    second = results.partial(result("hi there", final=False, start_s=0.0, end_s=10.5))
     assert second.start == first.start
-    heard = final_of(reader, result("hi there", start_s=0.0, end_s=12.0))
+    heard = final_of(results, result("hi there", start_s=0.0, end_s=12.0))
     assert heard.start == first.start
-    again = final_of(reader, result(start_s=12.0, end_s=15.0))
+    again = final_of(results, result(start_s=12.0, end_s=15.0))
     assert again.start == 12 * RATE
 
 
 def test_a_first_partial_of_a_young_buffer_says_no_more_than_the_buffer() -> None:
-    reader, _ = reading()
-    first = reader.partial(result(final=False, start_s=2.0, end_s=2.4))
+    results, _ = reading()
+    first = results.partial(result(final=False, start_s=2.0, end_s=2.4))
     assert first.start == 2 * RATE
 
 
 def test_on_a_new_connection_an_onset_is_heard_anew() -> None:
-    reader, session = reading()
-    reader.partial(result(final=False, start_s=0.0, end_s=10.0))
-    reader.attached(session)
-    assert final_of(reader, result(start_s=3.0, end_s=5.0)).start == 3 * RATE
+    results, session = reading()
+    results.partial(result(final=False, start_s=0.0, end_s=10.0))
+    results.attached(session)
+    assert final_of(results, result(start_s=3.0, end_s=5.0)).start == 3 * RATE
 
 
 @pytest.mark.parametrize(
@@ -156,9 +158,9 @@ def test_on_a_new_connection_an_onset_is_heard_anew() -> None:
 def test_whatever_is_missing_or_wrong_the_times_are_in_order_and_in_the_stream(
     details: dict[str, Any], final: bool
 ) -> None:
-    reader, session = reading(origin=RATE, sent_s=10.0)
+    results, session = reading(origin=RATE, sent_s=10.0)
     said = result(final=final, **details)
-    heard = final_of(reader, said) if final else reader.partial(said)
+    heard = final_of(results, said) if final else results.partial(said)
     stop = session.clock.to_stream(session.clock.sent)
     assert RATE <= heard.start <= heard.end <= stop
     assert all(RATE <= w.start <= w.end <= stop for w in heard.words)
@@ -178,50 +180,50 @@ def test_whatever_is_missing_or_wrong_the_times_are_in_order_and_in_the_stream(
     ],
 )
 def test_a_final_accounts_for_everything_up_to_its_end(details: dict[str, Any], end: int) -> None:
-    reader, session = reading(sent_s=9.984)
+    results, session = reading(sent_s=9.984)
     assert session.clock.sent < 10 * RATE
-    assert reader.end_of(result(**details), 2 * RATE) == min(end, session.clock.sent)
+    assert results.end_of(result(**details), 2 * RATE) == min(end, session.clock.sent)
 
 
 def test_an_empty_final_that_says_nothing_of_its_length_accounts_for_nothing() -> None:
-    reader, _ = reading()
-    assert reader.end_of(result(""), 2 * RATE) == 2 * RATE
+    results, _ = reading()
+    assert results.end_of(result(""), 2 * RATE) == 2 * RATE
 
 
 # Languages
 
 
 def test_until_a_server_names_one_the_language_is_the_one_asked_for() -> None:
-    reader, _ = reading(asked="de-CH")
-    assert reader.partial(result(final=False)).language == "de"
-    assert final_of(reader, result(language="fr")).language == "fr"
-    assert final_of(reader, result()).language == "fr"
+    results, _ = reading(asked="de-CH")
+    assert results.partial(result(final=False)).language == "de"
+    assert final_of(results, result(language="fr")).language == "fr"
+    assert final_of(results, result()).language == "fr"
 
 
 def test_a_language_to_be_detected_is_none_until_it_is() -> None:
-    reader, _ = reading(asked="auto")
-    assert reader.partial(result(final=False)).language == ""
-    assert final_of(reader, result(language="fr")).language == "fr"
-    assert reader.partial(result(final=False)).language == "fr"
+    results, _ = reading(asked="auto")
+    assert results.partial(result(final=False)).language == ""
+    assert final_of(results, result(language="fr")).language == "fr"
+    assert results.partial(result(final=False)).language == "fr"
 
 
 def test_details_are_handed_on() -> None:
-    reader, _ = reading()
+    results, _ = reading()
     words = (Word("hi", 1.0, 1.5, 0.5, "A"),)
-    heard = final_of(reader, result(words=words, speaker="A", is_suspect=True, end_s=2.0))
+    heard = final_of(results, result(words=words, speaker="A", is_suspect=True, end_s=2.0))
     assert heard.speaker == "A"
     assert heard.words[0].speaker == "A"
     assert heard.is_suspect
 
 
 def test_where_several_people_spoke_each_part_has_its_own_times() -> None:
-    reader, _ = reading()
-    reader.partial(result(final=False, start_s=0.0, end_s=10.0))
+    results, _ = reading()
+    results.partial(result(final=False, start_s=0.0, end_s=10.0))
     parts = (
         result("yes", words=(Word("yes", 1.0, 1.5, 0.9, "A"),), start_s=0.0, end_s=2.0),
         result("no", start_s=2.0, end_s=3.0, speaker="B"),
     )
-    first, second = reader.final(result("yes no", start_s=0.0, end_s=3.0, parts=parts))
+    first, second = results.final(result("yes no", start_s=0.0, end_s=3.0, parts=parts))
     assert (first.text, first.start, first.end) == ("yes", RATE, RATE * 3 // 2)
     assert (second.text, second.speaker, second.start, second.end) == (
         "no",
@@ -229,7 +231,7 @@ def test_where_several_people_spoke_each_part_has_its_own_times() -> None:
         2 * RATE,
         3 * RATE,
     )
-    assert final_of(reader, result(start_s=3.0, end_s=5.0)).start == 3 * RATE
+    assert final_of(results, result(start_s=3.0, end_s=5.0)).start == 3 * RATE
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ from livekit.plugins.baseten._core.events import (
     Used,
 )
 from livekit.plugins.baseten._livekit.api_errors import to_api_error
-from livekit.plugins.baseten._livekit.speech_events import Speaker, SpokenEvent
+from livekit.plugins.baseten._livekit.speech_events import SpeechEvents, SpokenEvent
 
 EPOCH_S = 1_700_000_000.0
 Kind = lk.SpeechEventType
@@ -61,8 +61,8 @@ SAID = Hypothesis(
 
 def said(event: SpokenEvent, offset_s: float = 0.0, now_s: float = 3.0) -> lk.SpeechEvent:
     """Stream sample n was pushed n / 16000 seconds after the epoch of these tests."""
-    speaker = Speaker("call", lambda position: EPOCH_S + position / 16_000)
-    return speaker.said(event, offset_s=offset_s, now_wall_s=EPOCH_S + now_s)
+    speech_events = SpeechEvents("call", lambda position: EPOCH_S + position / 16_000)
+    return speech_events.of(event, offset_s=offset_s, now_wall_s=EPOCH_S + now_s)
 
 
 # Transcripts

@@ -22,10 +22,10 @@ from .events import (
     Used,
 )
 from .flushes import ANSWER_S, Flush, Flushes
-from .results import Reader, samples
+from .results import Results, samples
 from .session import ENDED, Patience, Session, State
-from .stalls import MUTED_AFTER_S, Finding, Watch
-from .user_audio import Ledger
+from .stalls import MUTED_AFTER_S, Finding, Stalls
+from .user_audio import UserAudio
 from .utterance import Utterance
 from .wire import Alive, Dialect, Failure, Transcript
 
@@ -80,8 +80,8 @@ class Recognition:
         self._patience = patience
         self.least_wait_s = min(patience.least_s, MUTED_AFTER_S, ANSWER_S)  # see `Session`
         self._drop_hallucinations = drop_hallucinations
-        self._ledger = Ledger(keep_s=replay_s)
-        self._reader = Reader(dialect.language)
+        self._audio = UserAudio(keep_s=replay_s)
+        self._results = Results(dialect.language)
         self._utterance = Utterance(preflight=preflight)
         self._flushes = Flushes()
         self._answered_to = 0  # stream position of the last answer to a flush
@@ -92,30 +92,30 @@ class Recognition:
         self._recovered_at = -1
         self._session: Session | None = None
         self._progress = _Progress()
-        self._watch: Watch | None = None
+        self._stalls: Stalls | None = None
 
     # What just happened
 
     def push(self, pcm: bytes | memoryview, stop: int, now_wall_s: float) -> None:
-        """More audio was pushed; see `Ledger.pushed`."""
+        """More audio was pushed; see `UserAudio.pushed`."""
         cursor = None if (live := self._live) is None else live.cursor
-        lost = self._ledger.pushed(pcm, stop, now_wall_s, cursor=cursor)
+        lost = self._audio.pushed(pcm, stop, now_wall_s, cursor=cursor)
         if lost:
             self._events.append(AudioLost(lost))
 
     def flush(self) -> None:
         """What was said so far is wanted now."""
         if self._is_answered:
-            self._answer_empty(self._ledger.journal.stop)
+            self._answer_empty(self._audio.journal.stop)
             return
-        flush = self._flushes.asked(self._ledger.journal.stop)
+        flush = self._flushes.asked(self._audio.journal.stop)
         if (live := self._live) is not None:
             live.flush(flush)
 
     def end_input(self) -> None:
         self._input_ended = True
         if (live := self._live) is not None:
-            live.finish(self._ledger.journal.stop)
+            live.finish(self._audio.journal.stop)
 
     def use(self, dialect: Dialect) -> None:
         """Sessions made from now on talk like this."""
@@ -132,20 +132,20 @@ class Recognition:
         """
         self._session = session
         self._progress = _Progress()
-        self._watch = Watch(session, self._ledger, self._utterance, now)
-        self._reader.attached(session)
-        session.attach(self._ledger.journal, self._flushes.waiting, now)
+        self._stalls = Stalls(session, self._audio, self._utterance, now)
+        self._results.attached(session)
+        session.attach(self._audio.journal, self._flushes.waiting, now)
         if self._input_ended:
-            session.finish(self._ledger.journal.stop)
+            session.finish(self._audio.journal.stop)
 
     def advance(self, now: float) -> None:
         """The session has received something, or has ended: take it in."""
-        session, watch = self._session, self._watch
-        if session is None or watch is None or self._progress.fault is not None:
+        session, stalls = self._session, self._stalls
+        if session is None or stalls is None or self._progress.fault is not None:
             return
         for frame in session.received_frames():
             if isinstance(frame, Transcript):
-                watch.heard(now)
+                stalls.heard(now)
                 self._transcribed(session, frame, now)
                 self._flushes.settle(now, self._is_silent)
             elif isinstance(frame, Alive):
@@ -161,15 +161,15 @@ class Recognition:
 
     def expired(self, now: float) -> None:
         """Time has passed: see to whatever was due by ``now``."""
-        session, watch = self._session, self._watch
-        if session is None or watch is None:
+        session, stalls = self._session, self._stalls
+        if session is None or stalls is None:
             return
         session.expired(now)
         self._answer_overdue(now)
-        finding = watch.found(now)
+        finding = stalls.found(now)
         if finding is Finding.MUTED and not self._flushes:
             # The server waits for the silence after the last word: give it some.
-            session.flush(Flush(0, self._ledger.journal.stop))
+            session.flush(Flush(0, self._audio.journal.stop))
         elif finding is Finding.SILENT:
             self._despair(session)
 
@@ -178,22 +178,22 @@ class Recognition:
         self._utterance.abandoned()
         self._events += self._utterance.events()
         if self._flushes.abandoned():
-            self._answer_empty(self._ledger.journal.stop)
-        if used := self._ledger.unreported():
+            self._answer_empty(self._audio.journal.stop)
+        if used := self._audio.unreported():
             self._events.append(Used(used))
 
     # What to do about it
 
     def outgoing(self, now: float, limit: int) -> list[str | bytes]:
         """The next frames for the session's socket, about ``limit`` of them."""
-        session, watch = self._session, self._watch
-        if session is None or watch is None:
+        session, stalls = self._session, self._stalls
+        if session is None or stalls is None:
             return []
         before = session.cursor
         out = session.outgoing(now, limit)
         if session.cursor > before:
-            watch.sent(now)
-            if used := self._ledger.sent_up_to(session.cursor):
+            stalls.sent(now)
+            if used := self._audio.sent_up_to(session.cursor):
                 self._events.append(Used(used))
         return out
 
@@ -212,11 +212,11 @@ class Recognition:
 
     def deadline(self) -> float | None:
         """When to call `expired`, or None if nothing is awaited."""
-        if self._session is None or self._watch is None:
+        if self._session is None or self._stalls is None:
             return None
         due = (
             self._session.deadline(),
-            self._watch.deadline(),
+            self._stalls.deadline(),
             self._flush_deadline(),
         )
         return min((at for at in due if at is not None), default=None)
@@ -228,7 +228,7 @@ class Recognition:
     @property
     def wall(self) -> WallClock:
         """When each stream sample was pushed."""
-        return self._ledger.wall
+        return self._audio.wall
 
     @property
     def error(self) -> BasetenError | None:
@@ -245,7 +245,7 @@ class Recognition:
     @property
     def has_nothing_left(self) -> bool:
         """The input has ended, and all of it has a final."""
-        return self._input_ended and self._ledger.is_settled
+        return self._input_ended and self._audio.is_settled
 
     @property
     def is_pausing(self) -> bool:
@@ -259,7 +259,7 @@ class Recognition:
         if end is not None and end <= self._progress.final_end:
             return  # said already; or an old partial, sent again in place of a doubtful one
         if not transcript.is_final:
-            hypothesis = self._reader.partial(transcript)
+            hypothesis = self._results.partial(transcript)
             if hypothesis.text:
                 self._utterance.guessed(hypothesis, has_paused=lambda: self._has_paused(hypothesis))
         elif not self._is_missing_before(transcript):
@@ -267,18 +267,18 @@ class Recognition:
         self._events += self._utterance.events()
 
     def _finalized(self, session: Session, final: Transcript, now: float) -> None:
-        said = [self._examined(hypothesis) for hypothesis in self._reader.final(final)]
+        said = [self._examined(hypothesis) for hypothesis in self._results.final(final)]
         is_empty = not any(hypothesis.text for hypothesis in said)
         is_forced = self._is_forced(session, final)
         settled = self._settled_by(session, final)
-        self._ledger.finalized(settled)
+        self._audio.finalized(settled)
         if not is_empty or settled > self._utterance.start:
-            pending = self._reader.pending(final)
+            pending = self._results.pending(final)
             took_back = self._utterance.finalized(*said, goes_on=is_forced, pending=pending)
         else:  # noise before the utterance under way, ended by itself when it was sent again
             took_back = False
         self._events += self._utterance.events()
-        if not is_empty and (used := self._ledger.unreported()):
+        if not is_empty and (used := self._audio.unreported()):
             self._events.append(Used(used))
         if self._flushes.finalized(settled, now):
             if is_empty and not took_back:
@@ -288,7 +288,7 @@ class Recognition:
 
     def _examined(self, said: Hypothesis) -> Hypothesis:
         """A final, checked against the audio that it claims to be."""
-        if said.text and self._ledger.is_silent(said.start, said.end):
+        if said.text and self._audio.is_silent(said.start, said.end):
             said = said._replace(is_unspoken=True)
         if self._drop_hallucinations and (said.is_suspect or said.is_unspoken):
             self._events.append(HallucinationDropped(said))
@@ -299,7 +299,7 @@ class Recognition:
         """Silence has begun after what a partial says."""
         if said.heard_to - said.end >= _PAUSE_SAMPLES:
             return True  # the server's word for it
-        return self._ledger.has_faded(said.start, said.heard_to, _PAUSE_SAMPLES)
+        return self._audio.has_faded(said.start, said.heard_to, _PAUSE_SAMPLES)
 
     def _is_forced(self, session: Session, final: Transcript) -> bool:
         """The server cut the utterance off because it went on too long."""
@@ -308,24 +308,24 @@ class Recognition:
         dialect, begun = session.dialect, self._progress.final_end
         length = samples(final.audio_s)
         if length is None:
-            length = self._reader.end_of(final, begun) - begun
+            length = self._results.end_of(final, begun) - begun
         if length < dialect.forced_samples:
             return False
         if dialect.segments_span_buffer:
             return True
         # Long since the last final, that may be silence before the speech: does it go on now?
         start = session.clock.to_stream(samples(final.start_s) or begun)
-        return not self._ledger.has_faded(start, session.cursor, _PAUSE_SAMPLES)
+        return not self._audio.has_faded(start, session.cursor, _PAUSE_SAMPLES)
 
     def _settled_by(self, session: Session, final: Transcript) -> int:
         """The stream position up to which ``final`` accounts for the audio, whatever it says."""
-        end = self._reader.end_of(final, self._progress.final_end)
+        end = self._results.end_of(final, self._progress.final_end)
         self._progress.final_end = end
         self._progress.final_number = final.number or self._progress.final_number
         # An answer accounts for everything before the request, whatever it says.
         until = max(session.clock.to_stream(end), final.settles or 0)
         session.clock.forget(end)
-        return max(self._ledger.journal.start, min(until, session.cursor))
+        return max(self._audio.journal.start, min(until, session.cursor))
 
     def _is_missing_before(self, final: Transcript) -> bool:
         """A final is missing before this one, and will be asked for again with this one."""
@@ -361,20 +361,20 @@ class Recognition:
         if session.state is not State.CLOSED and timed_out is None:
             return False
         is_missing = self._progress.result_failed or self._utterance.is_owed_a_final
-        start, stop = self._ledger.journal.start, self._ledger.journal.stop
+        start, stop = self._audio.journal.start, self._audio.journal.stop
         if timed_out is None or timed_out.acknowledged:
-            is_missing = is_missing or self._ledger.loud_s(start, stop) > _UNHEARD_S
+            is_missing = is_missing or self._audio.loud_s(start, stop) > _UNHEARD_S
         else:
-            is_missing = is_missing or not self._ledger.is_silent(start, stop)
+            is_missing = is_missing or not self._audio.is_silent(start, stop)
             if is_missing and (session.dialect.acknowledges_end or not session.is_proven):
                 return False  # nobody is there: a connection lost like any other
         return not (is_missing and self._recover("the last result is missing"))
 
     def _recover(self, reason: str) -> bool:
         """Have the audio since the last final transcribed again; once for each place in it."""
-        if self._recovered_at == self._ledger.journal.start:
+        if self._recovered_at == self._audio.journal.start:
             return False
-        self._recovered_at = self._ledger.journal.start
+        self._recovered_at = self._audio.journal.start
         self._give_up_session(f"{reason}; its audio is sent again")
         return True
 
@@ -398,7 +398,7 @@ class Recognition:
         self._events += self._utterance.events()
         if promoted is not None:
             # Said, then: a final that comes after all must not say it again.
-            self._ledger.finalized(min(promoted.end, session.cursor))
+            self._audio.finalized(min(promoted.end, session.cursor))
             self._give_up_session("the model sends no results")
 
     # Flushes
@@ -406,7 +406,7 @@ class Recognition:
     @property
     def _is_answered(self) -> bool:
         """Everything pushed has had its answer."""
-        journal = self._ledger.journal
+        journal = self._audio.journal
         nothing_new = journal.stop <= max(self._answered_to, journal.start)
         return nothing_new and not self._utterance.is_open and not self._flushes
 
@@ -431,4 +431,4 @@ class Recognition:
 
     def _is_silent(self, until: int) -> bool:
         """Nothing like speech since the last final, up to stream sample ``until``."""
-        return self._ledger.is_silent(self._ledger.journal.start, until)
+        return self._audio.is_silent(self._audio.journal.start, until)

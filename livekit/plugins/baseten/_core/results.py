@@ -8,7 +8,7 @@ from .session import Session
 from .wire import Transcript, Word
 
 
-class Reader:
+class Results:
     """Reads the results of one session after the other.
 
     Times come from the words: a segment spans the server's whole buffer, leading silence included.

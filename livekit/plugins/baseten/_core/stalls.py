@@ -6,7 +6,7 @@ import enum
 
 from .clocks import SAMPLE_RATE_HZ
 from .session import Session, State
-from .user_audio import Ledger
+from .user_audio import UserAudio
 from .utterance import Phase, Utterance
 
 # An utterance for which nothing comes any more, although the server is there, is over. Partials
@@ -22,12 +22,14 @@ class Finding(enum.Enum):
     SILENT = "the server lives and sends nothing of the utterance"
 
 
-class Watch:
+class Stalls:
     """Over one session, while a stream is on it. Times are those of the session's clock."""
 
-    def __init__(self, session: Session, ledger: Ledger, utterance: Utterance, now: float) -> None:
+    def __init__(
+        self, session: Session, audio: UserAudio, utterance: Utterance, now: float
+    ) -> None:
         self._session = session
-        self._ledger = ledger
+        self._audio = audio
         self._utterance = utterance
         self._last_result_s = now
         self._last_sent_s = now
@@ -50,7 +52,7 @@ class Watch:
         """What is the matter by ``now``; each thing is found once."""
         due = self._mute_deadline()
         if due is not None and now >= due:
-            self._muted_at = self._ledger.journal.stop
+            self._muted_at = self._audio.journal.stop
             return Finding.MUTED
         due = self._silence_deadline()
         if due is not None and now >= due:
@@ -63,7 +65,7 @@ class Watch:
         return self._session.state is State.STREAMING and self._utterance.is_open
 
     def _mute_deadline(self) -> float | None:
-        stop = self._ledger.journal.stop
+        stop = self._audio.journal.stop
         is_caught_up = stop - self._session.cursor < self._session.dialect.chunk_samples
         if not self._is_on or not is_caught_up or self._muted_at == stop:
             return None

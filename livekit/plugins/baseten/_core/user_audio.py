@@ -19,7 +19,7 @@ _SILENCE_RMS = 100.0
 _LOUD_RMS = 500.0
 
 
-class Ledger:
+class UserAudio:
     """Lives as long as the stream. Positions are stream samples.
 
     Args:

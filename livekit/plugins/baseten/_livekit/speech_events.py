@@ -17,8 +17,8 @@ from .._core.events import Final, Hypothesis, Interim, Preflight, SpeechEnded, S
 SpokenEvent = SpeechStarted | Interim | Preflight | Final | SpeechEnded | Used
 
 
-class Speaker:
-    """Says a stream's events to LiveKit.
+class SpeechEvents:
+    """Makes LiveKit's speech events of what a recognition tells its stream.
 
     Args:
         request_id: Prefix of every event's id; the utterance's number follows.
@@ -29,7 +29,7 @@ class Speaker:
         self._request_id = request_id
         self._wall_time_s = wall_time_s
 
-    def said(self, event: SpokenEvent, *, offset_s: float, now_wall_s: float) -> stt.SpeechEvent:
+    def of(self, event: SpokenEvent, *, offset_s: float, now_wall_s: float) -> stt.SpeechEvent:
         """
         Args:
             offset_s: Added to every time, as `RecognizeStream.start_time_offset`.

@@ -34,7 +34,7 @@ from ..log import logger
 from .api_errors import Retries, to_api_error
 from .audio import Intake
 from .options_change import Changeover
-from .speech_events import Speaker
+from .speech_events import SpeechEvents
 from .warnings import Notices
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class SpeechStream(stt.RecognizeStream):
         self._intake = Intake()
         self._recognition = recognition
         request_id = f"baseten-{uuid.uuid4().hex[:12]}"
-        self._speaker = Speaker(request_id, self._recognition.wall.at)
+        self._speech_events = SpeechEvents(request_id, self._recognition.wall.at)
         self._recording = None if recorder is None else recorder.start(request_id, options)
         self._connect_timeout_s = conn_options.timeout
         self._connection: Connection | None = None
@@ -358,7 +358,7 @@ class SpeechStream(stt.RecognizeStream):
             if isinstance(event, (AudioLost, ServerWarned, HallucinationDropped, MessageSkipped)):
                 self._notices.take(event)
             elif not self._event_ch.closed:
-                said = self._speaker.said(event, offset_s=self._offset_s, now_wall_s=_wall_s())
+                said = self._speech_events.of(event, offset_s=self._offset_s, now_wall_s=_wall_s())
                 if self._recording is not None:
                     self._recording.said(said, self._offset_s)
                 self._event_ch.send_nowait(said)
