@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib.util
 import re
 import subprocess
@@ -17,24 +18,7 @@ from paths import PACKAGE, ROOT
 
 from livekit.plugins import baseten
 
-EMULATOR = PACKAGE / "emulator"
-
 CORE = PACKAGE / "_core"
-
-# No I/O, no clock, no chance, and nobody who has any of them.
-NOT_IN_THE_CORE = {
-    "aiohttp",
-    "asyncio",
-    "datetime",
-    "livekit",
-    "os",
-    "random",
-    "socket",
-    "soxr",
-    "threading",
-    "time",
-    "websockets",
-}
 
 
 @pytest.fixture(scope="module")
@@ -111,51 +95,135 @@ def test_importing_the_package_imports_no_more_than_it_needs() -> None:
 # Who may import whom
 
 
-def modules(*names: str) -> Iterator[Path]:
-    """The client's modules of these names, or all of them."""
+def part(name: str) -> str:
+    """The folder of a module of this package, or the module itself where it is in none."""
+    return name.split(".")[0]
+
+
+def modules(*parts: str) -> dict[str, Path]:
+    """The modules of these parts of the package, or all of them, by their names in it."""
+    found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.is_relative_to(EMULATOR):
-            continue
-        if not names or path.relative_to(PACKAGE).parts[0].removesuffix(".py") in names:
-            yield path
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__")
+        if not parts or part(name) in parts:
+            found[name.removesuffix(".")] = path
+    return found
 
 
-def imported(path: Path) -> Iterator[str]:
-    """What a module imports, ours by its name in the package: ``.`` and ``_timeline``."""
+MODULES = modules()
+
+
+def imported(path: Path) -> tuple[set[str], set[str]]:
+    """What a module imports: modules of this package, by their names in it, and other packages."""
     package = path.relative_to(PACKAGE).parts[:-1]
+    ours: set[str] = set()
+    others: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            others |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            others |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            if node.level == 0:
-                yield node.module or ""
-            else:
-                base = package[: len(package) - (node.level - 1)]
-                names = [node.module] if node.module else [alias.name for alias in node.names]
-                yield from ("." + ".".join([*base, name]) for name in names if name)
+            base = [*package[: len(package) - (node.level - 1)], *(node.module or "").split(".")]
+            for alias in node.names:
+                module, name = ".".join(filter(None, base)), alias.name
+                inner = f"{module}.{name}".removeprefix(".")
+                ours.add(inner if inner in MODULES else module)
+    assert not [name for name in others if name.startswith("livekit.plugins.baseten")], path
+    return ours, {name.split(".")[0] for name in others}
 
 
-def roots(path: Path) -> set[str]:
-    return {name.split(".")[0] for name in imported(path) if not name.startswith(".")}
+# What each part of the package may import of the others. In the order of this table, imports go
+# one way. Any part but the emulator may log.
+MAY_IMPORT: dict[str, set[str]] = {
+    "log": set(),
+    "version": set(),
+    "_core": set(),
+    "_connection": {"_core"},
+    "_recording": {"_core", "_connection", "version"},
+    "_livekit": {"_core", "_connection", "_recording"},
+    "stt": {"_core", "_connection", "_recording", "_livekit"},
+    "": {"version", "_livekit", "stt"},  # what is public
+    "_report": {"_core", "_recording"},
+    "emulator": set(),
+    "testing": {"emulator"},
+    "_cli": {"_core", "_connection", "_livekit", "stt", "", "_report", "emulator"},
+    "__main__": {"_cli"},
+}
+
+# No I/O, no clock, no chance, and nobody who has any of them.
+NOT_IN_THE_CORE = {
+    "aiohttp",
+    "asyncio",
+    "datetime",
+    "livekit",
+    "os",
+    "random",
+    "socket",
+    "soxr",
+    "threading",
+    "time",
+    "websockets",
+}
 
 
-@pytest.mark.parametrize("path", [*modules("_core")], ids=lambda path: str(path.relative_to(CORE)))
+def test_each_part_is_in_the_table_and_imports_go_one_way() -> None:
+    assert {part(name) for name in MODULES} == MAY_IMPORT.keys()
+    above: set[str] = set()
+    for name, below in MAY_IMPORT.items():
+        assert below <= above, name
+        above.add(name)
+
+
+@pytest.mark.parametrize("name", MAY_IMPORT, ids=lambda name: name or "__init__")
+def test_a_part_imports_what_it_may(name: str) -> None:
+    allowed = MAY_IMPORT[name] | {name} | ({"log"} if name != "emulator" else set())
+    for module, path in modules(name).items():
+        ours, _ = imported(path)
+        assert {part(other) for other in ours} <= allowed, module
+
+
+UNTIL_CUT = pytest.mark.xfail(reason="hearing and connection know each other", strict=False)
+
+
+@pytest.mark.parametrize(
+    "is_emulator",
+    [pytest.param(False, id="client"), pytest.param(True, id="emulator", marks=UNTIL_CUT)],
+)
+def test_no_modules_import_each_other_in_a_circle(is_emulator: bool) -> None:
+    """Neither directly nor around others, be it only for a type."""
+    graph = {
+        name: imported(path)[0] - {name}
+        for name, path in MODULES.items()
+        if (part(name) == "emulator") is is_emulator
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as e:
+        pytest.fail(" <- ".join(e.args[1]))
+
+
+@pytest.mark.parametrize("path", modules("_core").values(), ids=lambda p: str(p.relative_to(CORE)))
 def test_the_core_has_no_io_and_no_clock(path: Path) -> None:
-    assert not roots(path) & NOT_IN_THE_CORE
-    ours = [name for name in imported(path) if name[0] == "."]
-    assert all(name.startswith("._core.") or name == ".log" for name in ours)
+    assert not imported(path)[1] & NOT_IN_THE_CORE
     tree = ast.parse(path.read_text())
     concurrent = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
     assert not [node.lineno for node in ast.walk(tree) if isinstance(node, concurrent)]
 
 
+@pytest.mark.parametrize("path", modules("_connection").values(), ids=lambda path: path.stem)
+def test_the_connection_knows_no_livekit(path: Path) -> None:
+    assert "livekit" not in imported(path)[1]
+
+
 def test_aiohttp_is_called_in_one_place() -> None:
-    users = {path.stem: path for path in modules() if "aiohttp" in roots(path)}
-    assert users.keys() == {"socket", "connector", "stt"}
-    for name in ("connector", "stt"):
+    client = {name: path for name, path in MODULES.items() if part(name) != "emulator"}
+    users = {name for name, path in client.items() if "aiohttp" in imported(path)[1]}
+    users.remove("_connection.socket")
+    for name in users:
         used = {
             node.attr
-            for node in ast.walk(ast.parse(users[name].read_text()))
+            for node in ast.walk(ast.parse(client[name].read_text()))
             if isinstance(node, ast.Attribute)
             and isinstance(node.value, ast.Name)
             and node.value.id == "aiohttp"
@@ -163,21 +231,8 @@ def test_aiohttp_is_called_in_one_place() -> None:
         assert used <= {"ClientSession", "ClientTimeout", "TCPConnector"}, name  # to make one
 
 
-def test_the_connection_knows_no_livekit_and_the_speech_no_socket() -> None:
-    for path in modules("_connection"):
-        assert "livekit" not in roots(path) or path.stem == "connector", path.name
-    for name in ("speech_events", "audio"):
-        path = PACKAGE / "_livekit" / f"{name}.py"
-        assert not roots(path) & {"aiohttp", "asyncio"}, path.name
-        ours = {name for name in imported(path) if name[0] == "."}
-        assert not any(name.startswith(("._connection", "._core.session")) for name in ours), name
-
-
-def test_client_and_emulator_share_no_code() -> None:
-    for path in EMULATOR.rglob("*.py"):
-        for name in imported(path):
-            assert not name.startswith(".") or name.startswith(".emulator"), path.name
-            assert not name.startswith("livekit.plugins"), path.name
-    for path in modules():
-        if not path.is_relative_to(PACKAGE / "_cli") and path.stem != "testing":
-            assert not any(name.startswith(".emulator") for name in imported(path)), path.name
+@pytest.mark.parametrize("name", ["_livekit.speech_events", "_livekit.audio"])
+def test_what_is_said_to_livekit_is_said_without_a_socket(name: str) -> None:
+    ours, others = imported(MODULES[name])
+    assert not others & {"aiohttp", "asyncio"}
+    assert not [other for other in ours if other.startswith(("_connection", "_core.session"))]

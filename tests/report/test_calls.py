@@ -20,9 +20,9 @@ from livekit import rtc
 from livekit.agents import APIStatusError
 from livekit.agents.stt import SpeechEvent
 from livekit.plugins.baseten import STT
-from livekit.plugins.baseten._connection import connector as _connector
 from livekit.plugins.baseten._core.options import Model
 from livekit.plugins.baseten._livekit import stream as _stream
+from livekit.plugins.baseten._recording import recording as _record
 from livekit.plugins.baseten._recording.files import Tape
 from livekit.plugins.baseten._report import Recorded, page, read
 from livekit.plugins.baseten._report.axis import Axis
@@ -332,7 +332,7 @@ async def test_without_record_there_is_no_thread_and_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_connector, "Tap", None)  # none is made
+    monkeypatch.setattr(_record, "Recording", None)  # none is made
     async with serve() as server, STT(model_endpoint=server.url, api_key=KEY) as stt:
         check(await transcribed(stt), SPEECH)
         assert not [t for t in threading.enumerate() if t.name == "baseten-recorder"]

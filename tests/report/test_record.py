@@ -19,12 +19,13 @@ import pytest
 from report.recordings import KEY, RATE_HZ, event, tone
 
 from livekit.agents import APIConnectionError
+from livekit.plugins.baseten._connection.tap import Notes, Tap
 from livekit.plugins.baseten._core.endpoint import Endpoint
 from livekit.plugins.baseten._core.errors import SessionLost
 from livekit.plugins.baseten._core.options import Options
 from livekit.plugins.baseten._recording import recording as _record
 from livekit.plugins.baseten._recording.files import Tape
-from livekit.plugins.baseten._recording.recording import Recorder, Tap
+from livekit.plugins.baseten._recording.recording import Recorder
 from livekit.plugins.baseten._report import read
 
 URL = "wss://model-abc.api.baseten.co/environments/production/websocket"
@@ -59,6 +60,18 @@ async def recorded(folder: Path, act: Callable[[_record.Recording], None]) -> No
     act(recording)
     recording.close()
     await to.aclose()
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def tap_of(
+    recording: _record.Recording, *, handshake_s: float = 0.1, is_reused: bool = False
+) -> Tap:
+    return recording.connected(
+        open_for_s=0.0, handshake_s=handshake_s, acquire_s=0.001, is_reused=is_reused
+    )
 
 
 async def test_a_recording_says_of_which_call_it_is(tmp_path: Path) -> None:
@@ -102,14 +115,16 @@ async def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
 
 
 async def test_a_connection_opened_ahead_is_told_of_from_its_start(tmp_path: Path) -> None:
-    tap = Tap(0.2)
-    tap.sent(['{"whisper_params":{}}'], 0, 0)
-    tap.received('{"type":"health_check"}')
+    opened_s = now()
+    notes = Notes()
+    notes.sent(['{"whisper_params":{}}'], 0, 0, opened_s)
+    notes.received('{"type":"health_check"}', opened_s)
 
     def act(recording: _record.Recording) -> None:
-        tap.carry(recording, acquire_s=0.001, is_reused=True)
-        tap.sent([PCM, PCM, bytes(1024), '{"type":"health_check"}'], 0, 640)
-        tap.closed(SessionLost(1012, "restart"))
+        tap = tap_of(recording, handshake_s=0.2, is_reused=True)
+        notes.tell(tap)
+        tap.sent([PCM, PCM, bytes(1024), '{"type":"health_check"}'], 0, 640, now())
+        tap.closed(SessionLost(1012, "restart"), now())
 
     await recorded(tmp_path, act)
     (connected,) = of("connected", tmp_path)
@@ -129,10 +144,9 @@ async def test_audio_in_text_frames_is_not_written_twice(tmp_path: Path) -> None
     """Qwen3-ASR takes it as base64; it is in the WAV."""
 
     def act(recording: _record.Recording) -> None:
-        tap = Tap(0.1)
-        tap.carry(recording, acquire_s=0.1, is_reused=False)
-        tap.sent(['{"type":"input_audio_buffer.append","audio":"AAAA"}'], 0, 512)
-        tap.sent(['{"type":"input_audio_buffer.commit"}'], 512, 512)
+        tap = tap_of(recording)
+        tap.sent(['{"type":"input_audio_buffer.append","audio":"AAAA"}'], 0, 512, now())
+        tap.sent(['{"type":"input_audio_buffer.commit"}'], 512, 512, now())
 
     await recorded(tmp_path, act)
     texts = [line["text"] for line in of("sent_text", tmp_path)]
@@ -280,7 +294,6 @@ async def test_no_thread_is_left_when_no_call_is(tmp_path: Path) -> None:
 
 async def test_what_a_crash_leaves_can_be_read_and_played(tmp_path: Path) -> None:
     """Written so far, and nothing closed: as the files are when the process is killed."""
-    now = asyncio.get_running_loop().time
     tape = Tape(tmp_path / "call", {"id": "baseten-1"}, now(), KEY)
     recording = _record.Recording(tmp_path / "call", lambda: tape, now)
     for _ in range(50):

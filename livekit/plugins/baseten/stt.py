@@ -34,8 +34,10 @@ from ._core.session import Patience, Session
 from ._core.wire import dialect_for
 from ._core.wire.keyterms import MAX_PROMPT_TOKENS, fitted, unique
 from ._livekit.api_errors import to_api_error
+from ._livekit.http_session import HttpSession
 from ._livekit.recognize import recognized
 from ._livekit.stream import Limits, SpeechStream
+from ._recording.nothing import NoRecorder
 from ._recording.recording import Recorder
 from .log import logger
 
@@ -217,12 +219,12 @@ class STT(stt.STT):
             ),
             _key(api_key),
         )
-        self._recorder = None if record is None else Recorder(record, endpoint)
+        self._recorder = NoRecorder() if record is None else Recorder(record, endpoint)
+        self._http = HttpSession(http_session)
         self._connector = Connector(
             endpoint,
-            http_session,
+            self._http.current,
             ping_interval_s=_at_least(0, ping_interval_s=ping_interval_s),
-            is_tapped=self._recorder is not None,
         )
         self._streams = weakref.WeakSet[SpeechStream]()
         super().__init__(capabilities=_capabilities(self._options))
@@ -276,7 +278,7 @@ class STT(stt.STT):
         if is_given(language):
             options = options.updated(language=language)
         request_id = f"baseten-{uuid.uuid4().hex[:12]}"
-        recording = None if self._recorder is None else self._recorder.start(request_id, options)
+        recording = self._recorder.start(request_id, options)
         try:
             data = await recognized(
                 buffer,
@@ -287,16 +289,13 @@ class STT(stt.STT):
                 recording=recording,
             )
             event = stt.SpeechEvent(stt.SpeechEventType.FINAL_TRANSCRIPT, request_id, [data])
-            if recording is not None:
-                recording.said(event, 0.0)
+            recording.said(event, 0.0)
         except BasetenError as e:
             error = to_api_error(e)
-            if recording is not None:
-                recording.failed(error, recoverable=False)
+            recording.failed(error, recoverable=False)
             raise error from None
         finally:
-            if recording is not None:
-                recording.close()
+            recording.close()
         return event
 
     def update_options(
@@ -404,8 +403,8 @@ class STT(stt.STT):
             await stream.aclose()
         self._streams.clear()
         await self._connector.aclose()
-        if self._recorder is not None:
-            await self._recorder.aclose()
+        await self._http.aclose()
+        await self._recorder.aclose()
 
     async def __aenter__(self) -> Self:
         return self

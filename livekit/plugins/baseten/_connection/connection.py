@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from .._core.errors import LocalProtocolError, SessionLost
 from .._core.session import ENDED, Session
 from ..log import logger
 from .socket import Socket
-
-if TYPE_CHECKING:
-    from .._recording.recording import Tap
+from .tap import Notes, Tap
 
 # Frames sent in one go before others get their turn on the event loop: a second of audio.
 _BURST_FRAMES = 32
@@ -71,28 +69,41 @@ class Connection:
     Args:
         session: Opened by this.
         socket: Closed by this.
-        tap: Is told what goes over it; None where nothing is recorded.
+        handshake_s: How long it took to open the socket.
     """
 
-    def __init__(self, session: Session, socket: Socket, tap: Tap | None = None) -> None:
+    def __init__(self, session: Session, socket: Socket, *, handshake_s: float) -> None:
         self.session = session
-        self.tap = tap
+        self.handshake_s = handshake_s
         self._socket = socket
         self._timer: asyncio.TimerHandle | None = None
         self._driver: Driver = session
         self._changed: Callable[[], None] = _nobody
         self._loop = asyncio.get_running_loop()
+        self.opened_s = self._loop.time()
+        self._notes = Notes()
+        self._tap: Tap | None = self._notes
         self._heard = asyncio.Event()
         self._ended = asyncio.Event()
         self._is_writing = False
         self._writing: asyncio.Task[None] | None = None  # where the socket was full
-        session.opened(self._loop.time())
+        session.opened(self.opened_s)
         self._reading = self._task(self._read(), "baseten-read")
         self.wake()
 
-    def carry(self, driver: Driver, changed: Callable[[], None]) -> None:
-        """A stream takes over: ``driver`` it asks what to do, and it tells ``changed``."""
+    def carry(self, driver: Driver, changed: Callable[[], None], tap: Tap | None) -> None:
+        """Carry a stream from now on.
+
+        Args:
+            driver: Is asked what to send and what is due.
+            changed: Called after something was received, or has become due.
+            tap: Is told what goes over the connection, and what went over it so far.
+        """
         self._driver, self._changed = driver, changed
+        self._tap = tap
+        if tap is not None:
+            self._notes.tell(tap)
+        self._notes = Notes()
         self.wake()
         self._arm()
 
@@ -143,8 +154,8 @@ class Connection:
         self.release()
         # Both may have failed: gathering retrieves what each has to say.
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self.tap is not None:
-            self.tap.closed(self.session.error)
+        if self._tap is not None:
+            self._tap.closed(self.session.error, self._loop.time())
         await self._socket.close()
         self._ended.set()
 
@@ -157,9 +168,10 @@ class Connection:
             except SessionLost as lost:
                 session.disconnected(lost.code, lost.reason)
             else:
-                if self.tap is not None:
-                    self.tap.received(text)
-                session.received(text, self._loop.time())
+                now = self._loop.time()
+                if self._tap is not None:
+                    self._tap.received(text, now)
+                session.received(text, now)
             self._heard.set()
             self._changed()
             self.wake()
@@ -172,10 +184,10 @@ class Connection:
         Returns:
             What to wait for before there can be more, if anything.
         """
-        cursor = self.session.cursor
-        frames = self._driver.outgoing(self._loop.time(), _BURST_FRAMES)
-        if self.tap is not None:
-            self.tap.sent(frames, cursor, self.session.cursor)
+        cursor, now = self.session.cursor, self._loop.time()
+        frames = self._driver.outgoing(now, _BURST_FRAMES)
+        if self._tap is not None:
+            self._tap.sent(frames, cursor, self.session.cursor, now)
         rest = self._socket.send(frames)
         if self._driver.has_events:
             self._changed()

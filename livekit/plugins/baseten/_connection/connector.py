@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from livekit.agents import utils
-
 from .._core.backoff import retry_delay_s
 from .._core.endpoint import Endpoint
 from .._core.errors import (
@@ -21,7 +19,6 @@ from .._core.errors import (
     SessionLost,
 )
 from .._core.session import Session, State
-from .._recording.recording import Tap
 from ..log import logger
 from .connection import Connection
 from .socket import Socket
@@ -55,24 +52,19 @@ class Connector:
     """
     Args:
         endpoint: Where, and with which key.
-        http_session: The user's own; it is never closed here.
+        http_session: Asked for the HTTP session of each connection.
         ping_interval_s: See `Socket.open`.
-        is_tapped: What goes over connections is noted for a recording.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
-        http_session: aiohttp.ClientSession | None,
+        http_session: Callable[[], aiohttp.ClientSession],
         *,
         ping_interval_s: float,
-        is_tapped: bool = False,
     ) -> None:
-        self._is_tapped = is_tapped
         self._endpoint = endpoint
-        self._given = http_session
-        self._own: aiohttp.ClientSession | None = None
-        self._own_loop: asyncio.AbstractEventLoop | None = None
+        self._http_session = http_session
         self._ping_interval_s = ping_interval_s
         self._ready: asyncio.Task[Connection] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -166,49 +158,27 @@ class Connector:
         task.add_done_callback(self._background.discard)
 
     async def aclose(self) -> None:
-        """Close the connection kept ready, and the HTTP session if it was opened here."""
+        """Close the connection kept ready, and wait for those that are being closed."""
         self._drop_ready()
         while self._background:
             await asyncio.gather(*self._background, return_exceptions=True)
-        if self._own is not None:
-            await self._own.close()
-            self._own = None
 
     async def open_new(self, session: Session, *, timeout_s: float) -> Connection:
         """A connection that nobody opened before, for ``session``.
 
         Raises:
-            BasetenError: Of the kinds that `Socket.open` names.
+            BasetenError: Of the kinds that `Socket.open` names, or what asking for the HTTP session
+                raised.
         """
         asked_s = _now()
         socket = await Socket.open(
-            self._http(),
+            self._http_session(),
             self._endpoint.url,
             self._endpoint.headers,
             timeout_s=timeout_s,
             ping_interval_s=self._ping_interval_s,
         )
-        return Connection(session, socket, Tap(_now() - asked_s) if self._is_tapped else None)
-
-    def _http(self) -> aiohttp.ClientSession:
-        """Asked for anew each time: a session of LiveKit's ends with its context."""
-        if self._given is not None:
-            if self._given.closed:
-                raise ConnectFailed("the http_session passed to STT is closed", permanent=True)
-            return self._given
-        try:
-            return utils.http_context.http_session()
-        except RuntimeError:
-            pass  # no job, no context: a plain script
-        loop = asyncio.get_running_loop()
-        if self._own is None or self._own.closed or self._own_loop is not loop:
-            # A parked handshake may take longer than aiohttp's default of five minutes.
-            # And as many calls at once as there are: by default it would make the 101st wait.
-            self._own = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=None), connector=aiohttp.TCPConnector(limit=0)
-            )
-            self._own_loop = loop
-        return self._own
+        return Connection(session, socket, handshake_s=_now() - asked_s)
 
     # The connection kept ready
 

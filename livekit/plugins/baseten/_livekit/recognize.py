@@ -11,6 +11,7 @@ from .._connection.connector import Connector
 from .._core.events import Event, Final, Hypothesis
 from .._core.recognition import Recognition
 from .._core.wire import mean_confidence
+from .._recording.nothing import NoRecording
 from .._recording.recording import Recording
 from .audio import Intake
 from .speech_events import speech_data
@@ -22,13 +23,13 @@ async def recognized(
     connector: Connector,
     *,
     timeout_s: float,
-    recording: Recording | None = None,
+    recording: Recording | NoRecording,
 ) -> stt.SpeechData:
     """Everything that is said in ``buffer``, as one result with the words and times of all.
 
     Args:
         recognition: A new one, that keeps as much audio as this.
-        recording: Of this call, if there is one.
+        recording: Of this call.
         timeout_s: For the handshake.
 
     Raises:
@@ -40,12 +41,10 @@ async def recognized(
     for frame in buffer if isinstance(buffer, list) else [buffer]:
         pcm = intake.converted(frame)
         recognition.push(pcm, intake.position, wall_s)
-        if recording is not None:
-            recording.pushed(pcm)
+        recording.pushed(pcm)
     rest = intake.rest()
     recognition.push(rest, intake.position, wall_s)
-    if recording is not None:
-        recording.pushed(rest)
+    recording.pushed(rest)
     recognition.end_input()
     events: list[Event] = []
     if not recognition.has_nothing_left:
@@ -53,9 +52,13 @@ async def recognized(
         asked_s = loop.time()
         connection = await connector.open_new(recognition.new_session(), timeout_s=timeout_s)
         recognition.attach(connection.session, loop.time())
-        if recording is not None and connection.tap is not None:
-            connection.tap.carry(recording, acquire_s=loop.time() - asked_s, is_reused=False)
-        connection.carry(recognition, lambda: recognition.advance(loop.time()))
+        tap = recording.connected(
+            open_for_s=loop.time() - connection.opened_s,
+            handshake_s=connection.handshake_s,
+            acquire_s=loop.time() - asked_s,
+            is_reused=False,
+        )
+        connection.carry(recognition, lambda: recognition.advance(loop.time()), tap)
         try:
             while not recognition.is_done:
                 await connection.ended()

@@ -7,7 +7,6 @@ import math
 import time
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
@@ -29,6 +28,7 @@ from .._core.options import Options
 from .._core.recognition import Recognition
 from .._core.session import Patience
 from .._core.wire import dialect_for
+from .._recording.nothing import NoRecorder
 from .._recording.recording import Recorder
 from ..log import logger
 from .api_errors import Retries, to_api_error
@@ -36,9 +36,6 @@ from .audio import Intake
 from .options_change import Changeover
 from .speech_events import SpeechEvents
 from .warnings import Notices
-
-if TYPE_CHECKING:
-    from ..stt import STT
 
 # A connection that lived this long has worked, even if nobody spoke.
 _WORKED_AFTER_S = 5.0
@@ -59,13 +56,13 @@ class SpeechStream(stt.RecognizeStream):
     def __init__(
         self,
         *,
-        stt: STT,
+        stt: stt.STT,
         connector: Connector,
         recognition: Recognition,
         options: Options,
         limits: Limits,
         conn_options: APIConnectOptions,
-        recorder: Recorder | None = None,
+        recorder: Recorder | NoRecorder,
     ) -> None:
         self._connector = connector
         self._options = self._options_tried = self._options_proven = options
@@ -74,14 +71,14 @@ class SpeechStream(stt.RecognizeStream):
         self._recognition = recognition
         request_id = f"baseten-{uuid.uuid4().hex[:12]}"
         self._speech_events = SpeechEvents(request_id, self._recognition.wall.at)
-        self._recording = None if recorder is None else recorder.start(request_id, options)
+        self._recording = recorder.start(request_id, options)
         self._connect_timeout_s = conn_options.timeout
         self._connection: Connection | None = None
         self._has_connected = False
         self._retry_after_s = 0.0
         self._notices = Notices(
             replay_buffer_s=limits.replay_buffer_s,
-            lost=self._lost,
+            lost=self._recording.lost,
             failed=self._emit_recoverable,
         )
         self._offset_s = 0.0
@@ -124,8 +121,7 @@ class SpeechStream(stt.RecognizeStream):
             self._check_input_not_ended()
             self._check_not_closed()
         pcm = self._intake.converted(frame)
-        if self._recording is not None:
-            self._recording.pushed(pcm)
+        self._recording.pushed(pcm)
         self._recognition.push(pcm, self._intake.position, _wall_s())
         self._moved()
 
@@ -141,8 +137,7 @@ class SpeechStream(stt.RecognizeStream):
             return
         self._check_input_not_ended()
         self._check_not_closed()
-        if self._recording is not None:
-            self._recording.flushed()
+        self._recording.flushed()
         self._recognition.flush()
         self._moved()
 
@@ -155,9 +150,8 @@ class SpeechStream(stt.RecognizeStream):
         self._check_input_not_ended()
         self._check_not_closed()
         rest = self._intake.rest()
-        if self._recording is not None:
-            self._recording.pushed(rest)
-            self._recording.input_ended()
+        self._recording.pushed(rest)
+        self._recording.input_ended()
         self._recognition.push(rest, self._intake.position, _wall_s())
         self._recognition.end_input()
         self._input_ch.close()
@@ -172,7 +166,7 @@ class SpeechStream(stt.RecognizeStream):
         # The usage of the last seconds is in the channel by now; let the metrics have it.
         await asyncio.wait({self._metrics_task}, timeout=0.05)
         await super().aclose()
-        self._end_recording()  # its task may never have begun
+        self._recording.close()  # its task may never have begun
 
     async def __aenter__(self) -> Self:
         return self
@@ -216,8 +210,7 @@ class SpeechStream(stt.RecognizeStream):
         """Recognize with ``options`` from the next pause in the speech on; see `STT`."""
         if options != self._options:
             self._options = options
-            if self._recording is not None:
-                self._recording.changed(options)
+            self._recording.changed(options)
             self._apply_options()
 
     # One connection after the other
@@ -230,7 +223,7 @@ class SpeechStream(stt.RecognizeStream):
             self._recognition.give_up()
             self._emit()
             self._notices.report_loss()
-            self._end_recording()
+            self._recording.close()
 
     async def _run(self) -> None:
         """One connection. LiveKit calls again after a retryable error; nothing is lost between."""
@@ -267,10 +260,13 @@ class SpeechStream(stt.RecognizeStream):
         if before is not None:
             self._connector.close_later(before)
         self._recognition.attach(opened.connection.session, self._now())
-        if self._recording is not None and opened.connection.tap is not None:
-            acquire_s, is_reused = opened.acquire_s, opened.is_reused
-            opened.connection.tap.carry(self._recording, acquire_s=acquire_s, is_reused=is_reused)
-        opened.connection.carry(self._recognition, self._emit)
+        tap = self._recording.connected(
+            open_for_s=self._now() - opened.connection.opened_s,
+            handshake_s=opened.connection.handshake_s,
+            acquire_s=opened.acquire_s,
+            is_reused=opened.is_reused,
+        )
+        opened.connection.carry(self._recognition, self._emit, tap)
         self._notices.report_loss()
 
     async def _connection_ended(self) -> None:
@@ -312,8 +308,7 @@ class SpeechStream(stt.RecognizeStream):
             self._options = self._options_proven
         self._retry_after_s = error.retry_after_s if isinstance(error, HandshakeRefused) else 0.0
         named = to_api_error(error)
-        if self._recording is not None:
-            self._recording.failed(named, recoverable=named.retryable)
+        self._recording.failed(named, recoverable=named.retryable)
         return named
 
     # Changed options
@@ -359,24 +354,14 @@ class SpeechStream(stt.RecognizeStream):
                 self._notices.take(event)
             elif not self._event_ch.closed:
                 said = self._speech_events.of(event, offset_s=self._offset_s, now_wall_s=_wall_s())
-                if self._recording is not None:
-                    self._recording.said(said, self._offset_s)
+                self._recording.said(said, self._offset_s)
                 self._event_ch.send_nowait(said)
         if self._recognition.is_pausing:
             self._changeover.paused()
 
     def _emit_recoverable(self, error: APIError) -> None:
-        if self._recording is not None:
-            self._recording.failed(error, recoverable=True)
+        self._recording.failed(error, recoverable=True)
         self._emit_error(error, recoverable=True)
-
-    def _lost(self, samples: int) -> None:
-        if self._recording is not None:
-            self._recording.lost(samples)
-
-    def _end_recording(self) -> None:
-        if self._recording is not None:
-            self._recording.close()
 
     @staticmethod
     def _now() -> float:

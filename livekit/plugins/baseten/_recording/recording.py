@@ -23,6 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from livekit.agents import APIError, stt
 
+from .._connection.tap import Tap
 from .._core.clocks import BYTES_PER_SAMPLE
 from .._core.endpoint import Endpoint
 from .._core.errors import BasetenError, SessionLost
@@ -196,6 +197,30 @@ class Recording:
         """So much audio was dropped unheard so far."""
         self._noted("lost", samples=samples)
 
+    def connected(
+        self, *, open_for_s: float, handshake_s: float, acquire_s: float, is_reused: bool
+    ) -> Tap:
+        """Another connection carries the call from now on.
+
+        Args:
+            open_for_s: How long it has been open.
+            handshake_s: How long it took to open it.
+            acquire_s: From the request for a connection to having it.
+            is_reused: It was opened before it was asked for.
+
+        Returns:
+            To be told what goes over it.
+        """
+        self._connections += 1
+        fields = {
+            "open_for_s": round(open_for_s, 4),
+            "handshake_s": round(handshake_s, 4),
+            "acquire_s": round(acquire_s, 4),
+            "is_reused": is_reused,
+        }
+        self.put(_LINE_BYTES, Tape.noted, self._connections, "connected", fields, self._now())
+        return _ConnectionTap(self, self._connections)
+
     def close(self) -> None:
         """The call is over."""
         self._noted("end")
@@ -204,10 +229,6 @@ class Recording:
     def abandon(self) -> None:
         """Nothing more will come, and why is not known."""
         self._is_closed = True
-
-    def next_connection(self) -> int:
-        self._connections += 1
-        return self._connections
 
     def put(self, size: int, write: _Write, *arguments: Any) -> None:
         """Have ``write`` called on the tape. ``size``: what waiting for it costs, in bytes."""
@@ -249,66 +270,26 @@ class Recording:
             logger.warning("the recording %s ends here, the call goes on: %s", self._path.name, why)
 
 
-class Tap:
-    """What goes over one connection, kept until a stream takes the connection over.
+class _ConnectionTap:
+    """Notes in a recording what goes over its connection with this number."""
 
-    Args:
-        handshake_s: How long it took; it is over now.
-    """
+    def __init__(self, recording: Recording, number: int) -> None:
+        self._recording = recording
+        self._number = number
 
-    def __init__(self, handshake_s: float) -> None:
-        self._now = asyncio.get_running_loop().time
-        self._opened_s = self._now()
-        self._handshake_s = handshake_s
-        self._kept: list[_Note] = []
-        self._recording: Recording | None = None
-        self._number = 0
-
-    def carry(self, recording: Recording, *, acquire_s: float, is_reused: bool) -> None:
-        """``recording`` has the connection from now on, and learns what went over it before.
-
-        Args:
-            acquire_s: From the request for a connection to having it.
-            is_reused: It was opened before it was asked for.
-        """
-        self._recording, self._number = recording, recording.next_connection()
-        now = self._now()
-        fields = {
-            "open_for_s": round(now - self._opened_s, 4),
-            "handshake_s": round(self._handshake_s, 4),
-            "acquire_s": round(acquire_s, 4),
-            "is_reused": is_reused,
-        }
-        recording.put(_LINE_BYTES, Tape.noted, self._number, "connected", fields, now)
-        for size, write, arguments in self._kept:
-            recording.put(size, write, self._number, *arguments)
-        self._kept.clear()
-
-    def sent(self, frames: Sequence[str | bytes], start: int, stop: int) -> None:
-        """``frames`` went out, and with them the stream samples ``start`` to ``stop``."""
+    def sent(self, frames: Sequence[str | bytes], start: int, stop: int, at: float) -> None:
         if frames:
             size = (stop - start) * BYTES_PER_SAMPLE + _LINE_BYTES
-            self._put(size, Tape.sent, tuple(frames), start, stop, self._now())
+            self._recording.put(size, Tape.sent, self._number, tuple(frames), start, stop, at)
 
-    def received(self, text: str) -> None:
-        self._put(len(text) + _LINE_BYTES, Tape.received, text, self._now())
+    def received(self, text: str, at: float) -> None:
+        self._recording.put(len(text) + _LINE_BYTES, Tape.received, self._number, text, at)
 
-    def closed(self, error: BasetenError | None) -> None:
-        """The connection is over.
-
-        Args:
-            error: Why, None where it was closed from here with its work done.
-        """
+    def closed(self, error: BasetenError | None, at: float) -> None:
         fields: dict[str, Any] = {"error": str(error) if error is not None else None}
         if isinstance(error, SessionLost):
             fields |= {"code": error.code, "reason": error.reason}
-        self._put(_LINE_BYTES, Tape.noted, "closed", fields, self._now())
-
-    def _put(self, size: int, write: _Write, *arguments: Any) -> None:
-        if self._recording is None:
-            self._kept.append((size, write, arguments))
-        else:
-            self._recording.put(size, write, self._number, *arguments)
+        self._recording.put(_LINE_BYTES, Tape.noted, self._number, "closed", fields, at)
 
 
 def _event_fields(event: stt.SpeechEvent) -> dict[str, Any]:

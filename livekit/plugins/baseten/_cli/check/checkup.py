@@ -15,6 +15,7 @@ from ..._core.endpoint import Endpoint
 from ..._core.errors import BasetenError, MetadataRefused
 from ..._core.options import Options
 from ..._livekit.api_errors import to_api_error
+from ..._livekit.http_session import HttpSession
 from ...stt import STT
 from . import diagnosis, network, sentence
 from .hearing import Hearing, listen
@@ -182,13 +183,15 @@ class Checkup:
 
     async def _metadata_refused(self, error: APIError) -> Wrong:
         self._steps.doing("finding out which field is refused")
-        connector = Connector(self._endpoint, None, ping_interval_s=0)
+        http_session = HttpSession(None)
+        connector = Connector(self._endpoint, http_session.current, ping_interval_s=0)
         try:
             refused = await refused_fields(connector, self._options, wait_s=self._wait_s)
         except BasetenError as e:
             return self._explained(to_api_error(e), e)
         finally:
             await connector.aclose()
+            await http_session.aclose()
         if refused is None:
             return Wrong(
                 "the deployment closes each connection with code 1011, whatever its metadata: it is"
