@@ -25,8 +25,10 @@ $(SETUP): pyproject.toml
 demo: $(SETUP) ## hear a recording being transcribed on this machine, without a key
 	@$(BIN)/python examples/demo.py
 
+# Every worker reads every test file: they share what was compiled, on machines that keep nothing else, too.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(SETUP) ## run all tests, no key needed; ARGS='-k word' runs some
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: $(SETUP) ## ruff and mypy
 	$(BIN)/ruff check .

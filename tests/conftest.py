@@ -1,13 +1,52 @@
-"""What holds for every test."""
+"""What holds for every test, and how tests are shared out where several workers run them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+import os
+from collections.abc import Iterator, Sequence
 
 import pytest
 from kit.loopback import MODELS, Spoken
 
 from livekit.plugins.baseten._core.options import Model
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist chooses
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Keep together what shares a fixture, whatever number of workers was asked for."""
+    if config.getoption("dist", "") == "no" and config.getoption("numprocesses"):
+        config.option.dist = "loadgroup"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Many tests wait for most of their time, so each core has several."""
+    return 3 * max(2, os.cpu_count() or 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "xdist_group(name): tests that one worker runs")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Keep together what shares a fixture of its module, and the model: it is made once."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _is_shared(item):
+            model = item.callspec.params.get("model", "") if hasattr(item, "callspec") else ""
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {model}"))
+
+
+def _is_shared(item: pytest.Function) -> bool:
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    return any(fixture.scope == "module" for found in fixtures for fixture in found)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported is no garbage: tests that look for some have less to look at."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -61,15 +61,6 @@ TOLERANCE_S = 1e-4  # a sample is 0.00006 s
 SPEECH = coded_speech([(1600, 4000), (800, 4000), (16_000, 4000)], trailing_samples=8000)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def little_to_collect() -> Iterator[None]:
-    """What was there before is no garbage of these tests, and slow to look at each time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 async def nothing_is_left() -> AsyncIterator[None]:
     """No task, no complaint of the loop's, nothing for the garbage collector to warn about."""
