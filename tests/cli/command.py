@@ -151,6 +151,6 @@ def _main(words: list[str], environment: Mapping[str, str], out: Fd, err: Fd) ->
     for number, fd in enumerate((out, err), 1):
         os.dup2(fd.number, number)
         os.close(fd.number)
-    from livekit.plugins.baseten._cli import app
+    from livekit.plugins.baseten_cli import main
 
-    app(prog_name="livekit-baseten")
+    main()

@@ -40,8 +40,10 @@ def test_the_wheel_leaves_the_namespace_to_livekit(wheel: zipfile.ZipFile) -> No
     assert "livekit/plugins/__init__.py" not in names
     roots = {name.split("/")[0] for name in names}
     assert roots == {"livekit", f"livekit_plugins_baseten-{baseten.__version__}.dist-info"}
-    # The pytest plugin is beside the package, so that pytest can start without LiveKit Agents.
-    ours = ("livekit/plugins/baseten/", "livekit/plugins/baseten_pytest.py")
+    # What pytest and the command line begin with is beside the package, which imports LiveKit.
+    beside = ("livekit/plugins/baseten_pytest.py", "livekit/plugins/baseten_cli.py")
+    ours = ("livekit/plugins/baseten/", *beside)
+    assert set(beside) <= set(names)
     assert all(name.startswith(ours) for name in names if "info/" not in name)
 
 
@@ -143,11 +145,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_recording": {"_core", "_connection", "version"},
     "_livekit": {"_core", "_connection", "_recording"},
     "stt": {"_core", "_connection", "_recording", "_livekit"},
-    "": {"version", "_livekit", "stt"},  # what is public
+    "_plugin": {"version", "_livekit", "stt"},
+    "": {"version", "_plugin"},  # what is public
     "_report": {"_core", "_recording"},
     "emulator": set(),
     "testing": {"emulator"},
-    "_cli": {"_core", "_connection", "_livekit", "stt", "", "_report", "emulator"},
+    "_cli": {"_core", "_connection", "_livekit", "stt", "version", "_report", "emulator"},
     "__main__": {"_cli"},
 }
 

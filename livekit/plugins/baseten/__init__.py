@@ -1,21 +1,35 @@
 """Streaming speech-to-text on Baseten for LiveKit Agents."""
 
-from livekit.agents import Plugin
+import sys
+from typing import TYPE_CHECKING, Any
 
-from ._livekit.stream import SpeechStream
-from .log import logger
-from .stt import STT
 from .version import __version__
 
 __all__ = ["STT", "SpeechStream", "__version__", "logger"]
 
 
-class BasetenPlugin(Plugin):
-    def __init__(self) -> None:
-        super().__init__(__name__, __version__, __package__ or __name__, logger)
+def _is_command() -> bool:
+    """Whether this process is the command line, and no program that imports the package.
+
+    LiveKit takes seconds to import. A command does that when it needs it, and `--help` never.
+    """
+    # While Python looks for what it was told to run by -m, these are the arguments.
+    is_run = sys.argv[:1] == ["-m"]
+    ran = sys.orig_argv[-len(sys.argv)].removeprefix("-m") if is_run else ""
+    return ran in (__name__, f"{__name__}.__main__") or f"{__name__}_cli" in sys.modules
 
 
-Plugin.register_plugin(BasetenPlugin())
+if TYPE_CHECKING or not _is_command():
+    from ._plugin import STT, SpeechStream, logger
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(name)
+        from . import _plugin
+
+        return getattr(_plugin, name)
+
 
 # Documentation shows what is exported and nothing else.
 __pdoc__ = {name: False for name in dir() if name not in __all__}

@@ -1,3 +1,3 @@
-from ._cli import app
+from ._cli import main
 
-app(prog_name="python -m livekit.plugins.baseten")
+main("python -m livekit.plugins.baseten")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from ..version import __version__
+from . import console
 from .check.command import check
 from .report.command import report
 from .serve.command import ServeCommand, serve
@@ -13,9 +17,33 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Speech-to-text on Baseten, from the command line.",
 )
 app.command()(check)
 app.command()(report)
 app.command(cls=ServeCommand)(serve)
 app.command()(transcribe)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        console.out.print(f"livekit-plugins-baseten {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Which one it is."),
+    ] = False,
+) -> None:
+    """Speech-to-text on Baseten, from the command line."""
+
+
+def main(name: str) -> None:
+    """Do what the arguments of this process say, and end it.
+
+    Args:
+        name: What the command is called in its help.
+    """
+    app(prog_name=name)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated, Any
+import os
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..stt import STT
 from .console import fail
+
+if TYPE_CHECKING:
+    from .._core.endpoint import Endpoint as Resolved
+    from ..stt import STT
 
 
 class ModelName(str, enum.Enum):
@@ -75,9 +79,61 @@ def in_options(said: str) -> str:
     return said
 
 
-def speech_to_text(**arguments: Any) -> STT:
-    """An `STT` of these arguments; ends with exit status 2 and what is wrong with them."""
+def resolved(
+    *,
+    model_endpoint: str | None,
+    model_id: str | None,
+    chain_id: str | None,
+    environment: str,
+    api_key: str | None,
+    allow_plaintext: bool,
+) -> Resolved:
+    """Where these arguments of `STT` lead; ends with exit status 2 if they lead nowhere.
+
+    It comes before LiveKit is imported, which takes seconds.
+    """
+    from .._core.endpoint import Endpoint, resolve_url
+
+    if not (model_endpoint or model_id or chain_id):
+        model_endpoint = os.environ.get("BASETEN_MODEL_ENDPOINT")
     try:
-        return STT(**arguments)
+        url = resolve_url(
+            model_endpoint=model_endpoint,
+            model_id=model_id,
+            chain_id=chain_id,
+            environment=environment,
+            deployment_id=None,
+            allow_plaintext=allow_plaintext,
+        )
+        if not api_key:
+            raise ValueError("no Baseten API key: pass --api-key or set BASETEN_API_KEY")
+        return Endpoint(url, api_key)
+    except ValueError as e:
+        fail(in_options(str(e)), status=2)
+
+
+def check_recognition(model: ModelName, **given: Any) -> None:
+    """End with exit status 2 if a model cannot recognize with these arguments of `STT`."""
+    from .._core.options import Options
+    from .._core.wire import dialect_for
+
+    try:
+        dialect_for(Options.create(model.value, **given))
+    except ValueError as e:
+        fail(in_options(str(e)), status=2)
+
+
+def speech_to_text(endpoint: Resolved, **arguments: Any) -> STT:
+    """An `STT` of these arguments; ends with exit status 2 and what is wrong with them."""
+    from ..stt import STT
+
+    try:
+        # The URL has been checked: whether it may be in clear, too.
+        return STT(
+            model_endpoint=endpoint.url,
+            api_key=endpoint.api_key,
+            allow_plaintext=True,
+            **arguments,
+        )
     except ValueError as e:
         fail(in_options(str(e)), status=2)

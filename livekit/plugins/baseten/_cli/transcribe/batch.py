@@ -4,36 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from ... import STT
+from ...stt import STT
 from .display import Display, about
 from .formats import Format, Writer, writer
 from .media import MediaError, check_is_there
 from .outputs import InOrder, Unwritable, prepare, put
 from .recording import Ears, Unheard, hear
+from .style import Style
 from .transcript import Segment, Transcript
 
 _INDENT = 2  # for a file; on standard output, JSON is a line for each transcript
-
-
-@dataclass(frozen=True)
-class Style:
-    """How transcripts are written, and how files are taken.
-
-    Attributes:
-        timestamps: Text with the times of each line.
-        force: Overwrite what is there.
-        jobs: Files at once.
-        at_pace_of_speech: Send as if somebody spoke now.
-    """
-
-    format: Format
-    timestamps: bool = False
-    force: bool = False
-    jobs: int = 1
-    at_pace_of_speech: bool = False
 
 
 class Page:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
-from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ... import STT
 from .. import deployment
-from . import microphone
-from .batch import Batch, Page, Style
-from .display import Display, display, show_log, stop_writing
 from .formats import Format
-from .outputs import Unwritable, destinations, format_of, prepare
-from .recording import PATIENT_S, Ears, Unheard
-
-BROKEN_PIPE = 128 + 13  # as of a process that SIGPIPE ended
-INTERRUPTED = 128 + 2  # and of one that Ctrl-C did
-
-# Between interims of a recording that is sent faster than speech, in seconds of it.
-_SPARSE_S = 1.0
+from .outputs import destinations, format_of
+from .style import MICROPHONE, Style
 
 
 def transcribe(
@@ -114,100 +100,34 @@ def transcribe(
         raise typer.BadParameter("name files to transcribe, or --mic")
     format = format or format_of(output)
     try:
-        targets = destinations(sources or [Path(microphone.NAME)], output, format)
+        targets = destinations(sources or [Path(MICROPHONE)], output, format)
     except ValueError as e:
         raise typer.BadParameter(str(e)) from None
-    shown = display(len(sources))
-    show_log(shown)
-    has_interims = shown.is_live and len(sources) <= 1 and not no_interims
-    arguments: dict[str, Any] = {} if mic else dict(PATIENT_S)
-    if has_interims and not mic and not real_time:
-        arguments["partial_transcript_interval_s"] = _SPARSE_S
-    if language is not None:
-        arguments["language"] = language
-    speech_to_text = deployment.speech_to_text(
+    resolved = deployment.resolved(
         model_endpoint=endpoint,
-        model=model.value,
-        api_key=api_key,
         model_id=model_id,
         chain_id=chain_id,
         environment=environment,
+        api_key=api_key,
         allow_plaintext=allow_plaintext,
-        enable_partial_transcripts=has_interims,
-        prompt=prompt,
-        keyterms=keyterm,
-        enable_diarization=diarize,
-        cold_start_timeout=wait or None,
-        record=report,
-        **arguments,
     )
-    style = Style(format, timestamps, force, jobs, real_time)
-    if mic:
-        work = _transcribe_microphone(speech_to_text, device, targets[0], style, shown)
-    else:
-        work = _transcribe_files(speech_to_text, sources, targets, style, shown)
-    with shown.running():
-        status = _run(work)
+    recognition: dict[str, Any] = {
+        "prompt": prompt,
+        "keyterms": tuple(keyterm or ()),
+        "enable_diarization": diarize,
+    }
+    if language is not None:
+        recognition["language"] = language
+    deployment.check_recognition(model, **recognition)
+    from .work import transcribe_all  # not before all is right: it imports LiveKit
+
+    status = transcribe_all(
+        resolved,
+        {"model": model.value, "cold_start_timeout": wait or None, "record": report, **recognition},
+        sources,
+        targets,
+        Style(format, timestamps, force, jobs, real_time),
+        device=device,
+        wants_interims=not no_interims,
+    )
     raise typer.Exit(status)
-
-
-def _run(work: Coroutine[Any, Any, int]) -> int:
-    """Do it, or as much of it as somebody waits for; returns the exit status."""
-    try:
-        return asyncio.run(work)
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        return INTERRUPTED
-    except BrokenPipeError:
-        stop_writing()
-        return BROKEN_PIPE
-
-
-async def _transcribe_files(
-    speech_to_text: STT,
-    sources: Sequence[Path],
-    targets: Sequence[Path | None],
-    style: Style,
-    shown: Display,
-) -> int:
-    work = asyncio.current_task()
-    assert work is not None
-    _on_ctrl_c(work.cancel)
-    async with speech_to_text:
-        batch = Batch(speech_to_text, sources, targets, style, shown)
-        try:
-            await batch.run()
-        except asyncio.CancelledError:
-            shown.note(f"Stopped; {batch.successes} of {len(sources)} files are transcribed.")
-            raise
-    if shown.is_live and len(sources) > 1:
-        shown.note(f"{batch.successes} of {len(sources)} files are transcribed.")
-    return 1 if batch.failures else 0
-
-
-async def _transcribe_microphone(
-    speech_to_text: STT, device: str | None, target: Path | None, style: Style, shown: Display
-) -> int:
-    work = asyncio.current_task()
-    assert work is not None
-    stopped = asyncio.Event()
-    _on_ctrl_c(lambda: work.cancel() if stopped.is_set() else stopped.set())
-    page = Page(style, target, shown.write)
-
-    def opened(_: float | None) -> None:
-        shown.note("Listening. Ctrl-C ends.")
-
-    ears = Ears(opened, page.said, shown.interim, lambda done_s: None)
-    try:
-        if target is not None:
-            prepare(target, None, force=style.force)
-        async with speech_to_text:
-            page.ended(await microphone.hear_microphone(speech_to_text, device, ears, stopped))
-    except (Unheard, Unwritable) as e:
-        shown.note(f"{microphone.NAME}: {e}")
-        return 1
-    return 0
-
-
-def _on_ctrl_c(what: Callable[[], object]) -> None:
-    with contextlib.suppress(NotImplementedError):  # Windows: it is a KeyboardInterrupt there
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, what)

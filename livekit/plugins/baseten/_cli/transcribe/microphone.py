@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from livekit import rtc
 from livekit.agents import APIError, stt
 
-from ... import STT
+from ...stt import STT
 from .recording import Ears, Unheard, final_of, reason
+from .style import MICROPHONE
 from .transcript import Transcript
 
-NAME = "microphone"
 _BLOCKS_PER_S = 50
 
 
@@ -28,7 +28,7 @@ async def hear_microphone(
     Raises:
         Unheard: There is no microphone, or no deployment that listens.
     """
-    transcript = Transcript(NAME)
+    transcript = Transcript(MICROPHONE)
     try:
         async with speech_to_text.stream() as stream:
 

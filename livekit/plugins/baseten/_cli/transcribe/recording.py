@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from livekit.agents import APIError, stt
+from livekit.agents.utils import is_given
 
-from ... import STT, SpeechStream
+from ..._livekit.stream import SpeechStream
+from ...stt import STT
 from ..deployment import in_options
 from .media import Media
 from .pace import Lead
-from .transcript import Segment, Transcript, segment_of
+from .transcript import Segment, Transcript, Word
 
 # Long enough not to be noticed, short enough to sound live at the pace of speech.
 _LIVE_PIECE_S = 0.05
@@ -149,3 +151,32 @@ def reason(error: APIError) -> str:
     cause = error.__cause__
     said = cause.message if isinstance(cause, APIError) else error.message
     return " ".join(in_options(said).split())
+
+
+_DOUBTS = ("possible_hallucination", "no_speech", "is_promoted_interim")
+
+
+def segment_of(said: stt.SpeechData) -> Segment:
+    """A final's words and times."""
+    words = [
+        Word(
+            str(word),
+            round(word.start_time if is_given(word.start_time) else said.start_time, 3),
+            round(word.end_time if is_given(word.end_time) else said.end_time, 3),
+            round(word.confidence, 3) if is_given(word.confidence) else None,
+            word.speaker_id,
+        )
+        for word in said.words or ()
+    ]
+    has_confidence = any(word.confidence is not None for word in words)
+    metadata = said.metadata or {}
+    return Segment(
+        text=said.text,
+        start_s=round(said.start_time, 3),
+        end_s=round(said.end_time, 3),
+        language=str(said.language) or None,
+        speaker=said.speaker_id,
+        confidence=round(said.confidence, 3) if has_confidence else None,
+        words=words,
+        is_doubtful=any(metadata.get(doubt) for doubt in _DOUBTS),
+    )

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from livekit.agents import stt
-from livekit.agents.utils import is_given
-
 
 @dataclass(frozen=True)
 class Word:
@@ -66,32 +63,3 @@ class Transcript:
         """What most of the segments are in."""
         languages = [segment.language for segment in self.segments if segment.language]
         return max(languages, key=languages.count, default=None)
-
-
-_DOUBTS = ("possible_hallucination", "no_speech", "is_promoted_interim")
-
-
-def segment_of(said: stt.SpeechData) -> Segment:
-    """A final's words and times."""
-    words = [
-        Word(
-            str(word),
-            round(word.start_time if is_given(word.start_time) else said.start_time, 3),
-            round(word.end_time if is_given(word.end_time) else said.end_time, 3),
-            round(word.confidence, 3) if is_given(word.confidence) else None,
-            word.speaker_id,
-        )
-        for word in said.words or ()
-    ]
-    has_confidence = any(word.confidence is not None for word in words)
-    metadata = said.metadata or {}
-    return Segment(
-        text=said.text,
-        start_s=round(said.start_time, 3),
-        end_s=round(said.end_time, 3),
-        language=str(said.language) or None,
-        speaker=said.speaker_id,
-        confidence=round(said.confidence, 3) if has_confidence else None,
-        words=words,
-        is_doubtful=any(metadata.get(doubt) for doubt in _DOUBTS),
-    )

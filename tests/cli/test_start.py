@@ -1,0 +1,99 @@
+"""Help, version and wrong arguments: said at once, without LiveKit, whose import takes seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from livekit.plugins.baseten import __version__
+
+MODULE = "-m livekit.plugins.baseten"
+SCRIPT = "-c import livekit.plugins.baseten_cli as c; c.main()"
+URL = "--endpoint ws://127.0.0.1:1/websocket"
+
+
+def started(how: str, words: str, *, key: str = "any") -> tuple[int, str, str, set[str]]:
+    """Status, standard output, the rest of standard error, and what was imported for it."""
+    flag, _, what = how.partition(" ")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", flag, what, *words.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"BASETEN_API_KEY": key, "PATH": "", "COLUMNS": "200"},
+    )
+    lines = done.stderr.splitlines()
+    imports = {line.split("|")[-1].strip() for line in lines if line.startswith("import time:")}
+    said = "\n".join(line for line in lines if not line.startswith("import time:"))
+    return done.returncode, done.stdout, said, imports
+
+
+def is_quick(imports: set[str]) -> bool:
+    return bool(imports) and not imports & {"livekit.agents", "livekit.rtc", "av", "aiohttp"}
+
+
+@pytest.mark.parametrize("how", [MODULE, SCRIPT], ids=["module", "script"])
+@pytest.mark.parametrize("command", ["", "check", "transcribe", "serve", "report"])
+def test_help_is_shown_at_once(how: str, command: str) -> None:
+    status, out, _, imports = started(how, f"{command} --help")
+    assert status == 0
+    assert f"{command} [OPTIONS]".strip() in out
+    assert is_quick(imports)
+
+
+@pytest.mark.parametrize("how", [MODULE, SCRIPT], ids=["module", "script"])
+def test_the_version_is_shown_at_once(how: str) -> None:
+    status, out, _, imports = started(how, "--version")
+    assert (status, out) == (0, f"livekit-plugins-baseten {__version__}\n")
+    assert is_quick(imports)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("transcribe", "name files to transcribe, or --mic"),
+        ("transcribe a.wav", "pass --endpoint, --model-id or --chain-id"),
+        (f"transcribe a.wav {URL} --language klingon", "not a language that Whisper knows"),
+        ("transcribe a.wav --endpoint https://example.com", "not a WebSocket URL"),
+        ("check", "pass --endpoint, --model-id or --chain-id"),
+        (f"check {URL} --extra-metadata [", "--extra-metadata: not JSON"),
+        ("serve --fault storm", "--fault storm: there is none of this name"),
+        ("serve --recognizer script", "needs a --script FILE"),
+        ("report", "Missing argument"),
+    ],
+)
+def test_a_wrong_argument_is_named_at_once(words: str, expected: str) -> None:
+    status, out, said, imports = started(MODULE, words)
+    assert (status, out) == (2, "")
+    assert expected in said
+    assert is_quick(imports)
+
+
+def test_a_missing_key_is_named_at_once() -> None:
+    status, _, said, imports = started(MODULE, f"check {URL}", key="")
+    assert status == 2
+    assert "pass --api-key or set BASETEN_API_KEY" in said
+    assert is_quick(imports)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from livekit.plugins import baseten; from livekit.agents import Plugin",
+        "import livekit.plugins.baseten_cli; from livekit.plugins import baseten; baseten.STT; "
+        "from livekit.agents import Plugin",
+    ],
+    ids=["imported", "beside the command line"],
+)
+def test_whoever_imports_the_package_gets_a_registered_plugin(program: str) -> None:
+    program += (
+        '\n(plugin,) = [p for p in Plugin.registered_plugins if p.title.endswith("baseten")]\n'
+        "print(plugin.package, baseten.STT.__name__, baseten.SpeechStream.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "livekit.plugins.baseten STT SpeechStream\n"
