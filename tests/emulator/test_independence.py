@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,13 @@ import pytest
 import livekit.plugins.baseten.emulator as emulator
 
 PACKAGE = "livekit.plugins.baseten"
-FILES = sorted(Path(emulator.__file__).parent.glob("**/*.py"))
+HERE = Path(emulator.__file__).parent
+FILES = sorted(HERE.glob("**/*.py"))
 
 
 def imports(file: Path) -> Iterator[str]:
     """Everything a file imports, by absolute name."""
-    inside = file.relative_to(Path(emulator.__file__).parent).parts[:-1]
+    inside = file.relative_to(HERE).parts[:-1]
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -34,12 +36,38 @@ def test_the_emulator_shares_no_code_with_the_client(file: Path) -> None:
         assert not name.startswith("livekit.") or is_ours or name == "livekit.local_inference"
 
 
+# From the bottom up: each imports from those before it and from none behind it.
+LAYERS = ("_recognizers", "_models", "faults", "_serving", "_testing", "__init__")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_imports_between_folders_go_one_way(file: Path) -> None:
+    own = LAYERS.index(file.relative_to(HERE).parts[0].removesuffix(".py"))
+    inside = f"{PACKAGE}.emulator."
+    for name in imports(file):
+        if name.startswith(inside):
+            assert LAYERS.index(name.removeprefix(inside).split(".")[0]) <= own, name
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not for types either: what two modules share stands in a third."""
+    graph = {
+        ".".join([f"{PACKAGE}.emulator", *file.relative_to(HERE).with_suffix("").parts]): set(
+            imports(file)
+        )
+        for file in FILES
+    }
+    sorter = TopologicalSorter({name: found & graph.keys() for name, found in graph.items()})
+    sorter.prepare()  # raises a CycleError that names them
+
+
 # A model is a function of what it received, and so is each recognizer that hears no real speech.
 PURE = [
     file
     for file in FILES
     if file.parent.name == "_models"
-    or file.name in {"coded.py", "turns.py", "memory.py", "rewriting.py", "faults.py"}
+    or file.parent.name == "faults"
+    or file.name in {"coded.py", "turns.py", "memory.py"}
 ]
 IMPURE = {"asyncio", "socket", "time", "random", "websockets", "threading", "datetime"}
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from livekit.plugins.baseten.emulator._models.core import Job, JobQueue
+from livekit.plugins.baseten.emulator._models.session import Job, JobQueue
 
 
 def queue_of(*kinds: str) -> JobQueue:
@@ -12,18 +12,18 @@ def queue_of(*kinds: str) -> JobQueue:
 
 def numbers(queue: JobQueue, *, latest_only: bool) -> list[int]:
     taken = []
-    while (job := queue.next(latest_only=latest_only)) is not None:
+    while (job := queue.take(latest_only=latest_only)) is not None:
         taken.append(job.number)
-        queue.done()
+        queue.finish()
     return taken
 
 
 def test_jobs_come_in_order_one_at_a_time() -> None:
     queue = queue_of("partial", "final")
-    assert queue.next(latest_only=False) is not None
-    assert queue.next(latest_only=False) is None
+    assert queue.take(latest_only=False) is not None
+    assert queue.take(latest_only=False) is None
     assert not queue.is_idle
-    queue.done()
+    queue.finish()
     assert numbers(queue, latest_only=False) == [1]
     assert queue.is_idle
 

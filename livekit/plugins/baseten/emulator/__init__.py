@@ -13,12 +13,13 @@ from ._recognizers.recognizer import Recognizer, Word
 from ._recognizers.script import ScriptRecognizer
 from ._recognizers.sphinx import SphinxRecognizer
 from ._recognizers.turns import Turn, TurnRecognizer, utterance
+from ._serving.conduct import Event
 from ._serving.connection import Connection
 from ._serving.handshake import Handshake
-from ._serving.hearing import Event
-from ._serving.received import Received
-from ._serving.server import Server, serve
+from ._serving.serve import serve
+from ._serving.server import Server
 from ._testing.memory import InMemoryConnection
+from ._testing.received import Received
 from ._testing.scripted import ScriptedServer
 
 __all__ = [

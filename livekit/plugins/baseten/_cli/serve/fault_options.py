@@ -75,7 +75,6 @@ def _faults() -> dict[str, type[faults.Fault]]:
         if isinstance(kind, type)
         and issubclass(kind, faults.Fault)
         and is_dataclass(kind)
-        and kind is not faults.After
         and all(one.name in _types(kind) for one in fields(kind) if _is_required(one))
     }
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from .._recognizers.recognizer import Word
 from . import whisper_messages as messages
-from .core import Job, Message
 from .metadata import WhisperParams
+from .session import Job, Message
 
 TERMINAL = (".", "?", "!", "。", "？", "！")  # noqa: RUF001 - full width, as Chinese has them
 

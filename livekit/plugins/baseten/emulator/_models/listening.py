@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from .._recognizers.recognizer import samples_of
 from .buffer import AudioBuffer
-from .core import Job, JobQueue
 from .metadata import StreamingParams
+from .session import Job, JobQueue
 from .voice import VoiceActivity
 
 MAX_QUEUED = 10
@@ -48,9 +48,9 @@ class Listening:
             self._cut(now_s)
             self._accept(frame)  # and the voice detector never hears it, whatever its size
             return
-        ended = self._voice.heard(self._window(frame))
+        self._voice.heard(self._window(frame))
         self._accept(frame)
-        if ended:
+        if self._voice.has_ended:
             self._queue_final(now_s)
         elif self._is_partial_due():
             self._buffer.partial_at_s = self._buffer.length_s

@@ -16,20 +16,21 @@ from typing import Any
 from pydantic import ValidationError
 
 from .._recognizers.recognizer import SAMPLE_RATE_HZ, Word, samples_of
-from .core import Closing, Job, JobQueue, Message
 from .qwen3_settings import BLOCKS, Settings, WhisperParams
+from .session import Closing, Job, JobQueue, Message, type_of
 from .voice import VoiceActivity, VoiceDetectorFactory
 
 WINDOW_BYTES = 1024  # what voice detection takes; audio comes in any size
 BYTES_PER_S = 2 * SAMPLE_RATE_HZ
+COMMIT = "input_audio_buffer.commit"
 
 
 class Malformed(ValueError):
     """A frame that the server cannot read. It says so and closes."""
 
 
-class Qwen3:
-    """One connection to a Qwen3-ASR deployment. See `Core` for what goes in and comes out.
+class Qwen3Session:
+    """One connection to a Qwen3-ASR deployment. See `ServerSession` for what goes in and comes out.
 
     Args:
         detector: Makes the voice detector of this connection.
@@ -83,7 +84,7 @@ class Qwen3:
     ) -> None:
         if self.closing:
             return
-        self._jobs.done()
+        self._jobs.finish()
         params = self._settings_of_turn[job.number].whisper_params
         if job.is_final:
             del self._settings_of_turn[job.number]
@@ -93,7 +94,7 @@ class Qwen3:
     def failed(self, job: Job, why: str, now_s: float) -> None:
         if self.closing:
             return
-        self._jobs.done()
+        self._jobs.finish()
         self._fail(f"internal error: {why}")
 
     # What comes out.
@@ -102,8 +103,11 @@ class Qwen3:
         outgoing, self._outgoing = self._outgoing, []
         return outgoing
 
-    def next_job(self, *, latest_only: bool = False) -> Job | None:
-        return self._jobs.next(latest_only=latest_only)
+    def take_job(self, *, latest_only: bool = False) -> Job | None:
+        return self._jobs.take(latest_only=latest_only)
+
+    def is_end_of_audio(self, frame: str | bytes) -> bool:
+        return type_of(frame) == COMMIT
 
     def error(self, kind: str, text: str, *, recoverable: bool, now_s: float) -> Message:
         return {"type": "error", "error": text}
@@ -122,7 +126,7 @@ class Qwen3:
         kind = message.get("type")
         if kind == "input_audio_buffer.append":
             self._appended(message.get("audio"))
-        elif kind == "input_audio_buffer.commit":
+        elif kind == COMMIT:
             self._committed()
         elif kind == "transcription_session.update":
             self._introduced(message, message.get("session"))
@@ -160,9 +164,11 @@ class Qwen3:
         """Finalize what there is: what is in the turn if it is speech, and nothing otherwise."""
         rest = bytes(self._unheard)
         self._unheard.clear()
-        has_ended = bool(rest) and self._voice.heard(samples_of(rest.ljust(WINDOW_BYTES, b"\0")))
-        is_speech = has_ended or self._voice.triggered
-        self._turn += rest
+        is_speech = self._voice.triggered
+        if rest:
+            self._voice.heard(samples_of(rest.ljust(WINDOW_BYTES, b"\0")))
+            is_speech = self._voice.has_ended or self._voice.triggered
+            self._turn += rest
         self._queue_final(bytes(self._turn) if is_speech else b"", is_flush=True)
 
     # Turns.
@@ -172,7 +178,8 @@ class Qwen3:
         if len(self._turn) + len(window) > streaming.final_transcript_max_duration_s * BYTES_PER_S:
             self._cut()
         self._turn += window
-        if self._voice.heard(samples_of(window)):
+        self._voice.heard(samples_of(window))
+        if self._voice.has_ended:
             self._queue_final(bytes(self._turn), is_flush=False)
             return
         since_s = (len(self._turn) - self._partial_at_bytes) / BYTES_PER_S

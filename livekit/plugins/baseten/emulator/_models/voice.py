@@ -64,6 +64,7 @@ class VoiceActivity:
 
     Attributes:
         triggered: Whether speech is under way.
+        has_ended: Whether speech ended with the last window.
     """
 
     def __init__(
@@ -86,9 +87,10 @@ class VoiceActivity:
         self._heard_samples = 0
         self._silent_since: int | None = None
         self.triggered = False
+        self.has_ended = False
 
-    def heard(self, window: NDArray[np.int16]) -> bool:
-        """Take one window; true when speech ends with it.
+    def heard(self, window: NDArray[np.int16]) -> None:
+        """Take one window.
 
         Raises:
             ValueError: The window has not the one size the model takes.
@@ -98,17 +100,19 @@ class VoiceActivity:
         wide = window if self._sampling_rate_hz == 16_000 else np.repeat(window, 2)
         probability = self._detector.probability(wide)
         self._heard_samples += len(window)
+        self.has_ended = False
         if probability >= self._threshold:
             self.triggered, self._silent_since = True, None
-            return False
-        if not self.triggered or probability >= self._threshold - HYSTERESIS:
-            return False  # in between: neither speech again nor the end of it
+        elif self.triggered and probability < self._threshold - HYSTERESIS:
+            self._fell_silent()
+        # In between it is neither speech again nor the end of it.
+
+    def _fell_silent(self) -> None:
         if self._silent_since is None:
             self._silent_since = self._heard_samples
-        if self._heard_samples - self._silent_since < self._min_silence_samples:
-            return False
-        self.triggered, self._silent_since = False, None
-        return True
+        if self._heard_samples - self._silent_since >= self._min_silence_samples:
+            self.triggered, self._silent_since = False, None
+            self.has_ended = True
 
     def _checked(self, window_samples: int) -> None:
         expected = WINDOW_SAMPLES[self._sampling_rate_hz]

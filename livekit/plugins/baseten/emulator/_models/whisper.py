@@ -20,14 +20,12 @@ from pydantic import BaseModel, ValidationError
 
 from .._recognizers.recognizer import Word
 from . import whisper_messages as messages
-from .core import Closing, Job, Message
 from .diarization import Diarization
 from .languages import SCRIPTS, WHISPER
 from .listening import Listening
 from .metadata import Metadata, MetadataRefused, metadata
+from .session import REFUSED, Closing, Job, Message, type_of
 from .voice import VoiceActivity, VoiceDetectorFactory
-
-REFUSED = Closing(1011, "Internal Server Error (in model/chainlet).")
 
 
 class Control(BaseModel):
@@ -39,8 +37,8 @@ class Control(BaseModel):
     body: dict[str, Any] | None = None
 
 
-class Whisper:
-    """One connection to a Whisper deployment. See `Core` for what goes in and comes out.
+class WhisperSession:
+    """One connection to a Whisper deployment. See `ServerSession` for what goes in and comes out.
 
     Args:
         detector: Makes the voice detector of this connection.
@@ -115,7 +113,7 @@ class Whisper:
             self.failed(job, why, now_s)
             return
         self._now_s = now_s
-        self._listening.jobs.done()
+        self._listening.jobs.finish()
         if job.is_final:
             self._outgoing += self._transcriptions(job, words, possible_hallucination)
         else:
@@ -126,7 +124,7 @@ class Whisper:
         if self.closing:
             return
         self._now_s = now_s
-        self._listening.jobs.done()
+        self._listening.jobs.finish()
         text = f"Stream {self.stream_id}: Transcription failed: {why}"
         self._error("TRANSCRIPTION_ERROR", text, recoverable=True)
         self._settle()
@@ -149,13 +147,16 @@ class Whisper:
         outgoing, self._outgoing = self._outgoing, []
         return outgoing
 
+    def is_end_of_audio(self, frame: str | bytes) -> bool:
+        return type_of(frame) == "end_audio"
+
     def error(self, kind: str, text: str, *, recoverable: bool, now_s: float) -> Message:
         return messages.error(
             kind, text, recoverable=recoverable, stream_id=self.stream_id, now_s=now_s
         )
 
-    def next_job(self, *, latest_only: bool = False) -> Job | None:
-        return self._listening.jobs.next(latest_only=latest_only)
+    def take_job(self, *, latest_only: bool = False) -> Job | None:
+        return self._listening.jobs.take(latest_only=latest_only)
 
     # The metadata.
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from .._recognizers.recognizer import SAMPLE_RATE_HZ, Word
-from .core import Job, Message
 from .languages import SCRIPTS, UNSPACED
 from .metadata import WhisperParams
+from .session import Job, Message
 
 DETECTION_PROB = 0.98
 """What language detection reports as its certainty here."""

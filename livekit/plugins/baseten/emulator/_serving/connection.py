@@ -1,7 +1,7 @@
-"""One accepted connection: a core on one side, a WebSocket on the other, faults in between.
+"""One accepted connection: a session on one side, a WebSocket on the other, faults in between.
 
 Three coroutines share it, and none of them decides anything about the protocol: one reads frames
-into the core, one recognizes what the core queued (`Hearing`), one writes what the core wants said.
+into the session, one recognizes what it queued (`Hearing`), one writes what it wants said.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ import json
 import socket
 import struct
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from .. import faults
-from .._models.core import Closing, Core, Message
-from ..faults import AtTheStart, Fault, Strike
-from . import rewriting as rewriting
-from .hearing import Conduct, Hearing, now_s
+from .._models.session import REFUSED, Closing, Message, ServerSession
+from ..faults.fault import Conditions, Fault, Strike
+from ..faults.rewriting import Rewriter
+from .conduct import Conduct, Event, now_s
+from .hearing import Hearing
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, for no time: closing sends RST in place of FIN
 
@@ -46,10 +45,12 @@ class Connection:
     def __init__(
         self,
         websocket: ServerConnection,
-        core: Core,
+        session: ServerSession,
         plan: Sequence[Fault],
+        conditions: Conditions,
         conduct: Conduct,
         headers: dict[str, str],
+        changed: Callable[[Connection, Event], None],
     ) -> None:
         self.headers = headers
         self.frames: list[str | bytes] = []
@@ -60,31 +61,31 @@ class Connection:
         self.close_code: int | None = None
         self.close_reason: str | None = None
         self._websocket = websocket
-        self._core = core
+        self._session = session
         self._plan = list(plan)
-        self._strikes = [fault for fault in plan if isinstance(fault, Strike)]
-        self._rewriters = [f.rewriter() for f in plan if isinstance(f, rewriting.Rewriting)]
+        self._conditions = conditions
         self._conduct = conduct
+        self._changed = changed
         self._outbox: deque[tuple[float, str | bytes]] = deque()
         self._closing: Closing | None = None
         self._is_stalled = False
         self._is_muted = False
         self._to_write = asyncio.Event()
-        self._hearing = Hearing(core, self._plan, conduct, self._pump)
+        self._hearing = Hearing(session, conditions, conduct, self._pump)
 
     @property
     def metadata(self) -> dict[str, Any] | None:
         """The first message as it was sent, `None` before it came or where it was refused."""
-        return self._core.metadata
+        return self._session.metadata
 
     @property
     def audio(self) -> bytes:
         """All audio that was accepted, in one piece."""
-        return bytes(self._core.audio)
+        return bytes(self._session.audio)
 
     @property
     def received_samples(self) -> int:
-        return self._core.received_samples
+        return self._session.received_samples
 
     # What a test can do to it.
 
@@ -94,9 +95,24 @@ class Connection:
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close it, after what is waiting to be sent, and wait until it is closed."""
+        self.end(code, reason)
+        await self._websocket.wait_closed()
+
+    def end(self, code: int, reason: str = "") -> None:
+        """Close it after what is waiting to be sent, without waiting for that."""
         self._closing = Closing(code, reason)
         self._to_write.set()
-        await self._websocket.wait_closed()
+
+    def post(self, payload: str | bytes) -> None:
+        """Send something after what is waiting to be sent, without waiting for that."""
+        due_s = asyncio.get_running_loop().time() + self._conduct.delay_s
+        self._outbox.append((due_s, payload))
+        self._to_write.set()
+
+    def post_error(self, error_type: str, message: str, *, recoverable: bool) -> None:
+        """Send an error in the words of the dialect, without waiting for that."""
+        said = self._session.error(error_type, message, recoverable=recoverable, now_s=now_s())
+        self._say(said)
 
     def reset(self) -> None:
         """Reset the TCP connection: no close frame, and what was under way is lost."""
@@ -120,22 +136,22 @@ class Connection:
         """Read on and answer pings, but send no message of any kind any more."""
         self._is_muted = True
 
+    def rewrite(self, rewriter: Rewriter) -> None:
+        """Let every message from now on go through this, too."""
+        self._conditions.rewriters.append(rewriter)
+
     def inflict(self, fault: Fault) -> None:
         """Let a fault strike this connection too, its samples counted from here.
 
         Raises:
             ValueError: It is one that strikes before there is audio.
         """
-        if isinstance(fault, AtTheStart):
+        if fault.is_of_the_start:
             raise ValueError(f"{fault} strikes at the start of a connection, and this one is open")
-        if isinstance(fault, Strike):
-            at = self._core.received_samples + fault.after_samples
-            self._strikes.append(replace(fault, after_samples=at))
-            if self._core.is_introduced:
-                self._strike()
-        elif isinstance(fault, rewriting.Rewriting):
-            self._rewriters.append(fault.rewriter())
+        fault.delayed(self._session.received_samples).apply(self._conditions)
         self._plan.append(fault)
+        if self._session.is_introduced:
+            self._strike()
 
     @property
     def plan(self) -> list[Fault]:
@@ -143,21 +159,19 @@ class Connection:
         return list(self._plan)
 
     @property
-    def pending(self) -> list[Fault]:
+    def pending(self) -> list[Strike]:
         """The faults that wait for their count of samples."""
-        return list(self._strikes)
+        return list(self._conditions.strikes)
 
     # What the server does with it.
 
     async def run(self) -> None:
         """Serve it until it is closed, whoever closes it."""
-        self._conduct.changed(self, "opened")
+        self._changed(self, "opened")
         tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._hearing.run())]
         try:
-            for fault in self._plan:
-                if isinstance(fault, faults.CloseBeforeMetadata):
-                    self._closing = Closing(fault.code, fault.reason)
-                    self._to_write.set()
+            if self._conditions.first_close is not None:
+                self.end(*self._conditions.first_close)
             with contextlib.suppress(ConnectionClosed):
                 await self._read()
         finally:
@@ -171,12 +185,11 @@ class Connection:
         if self.close_code is None:
             self.close_code = self._websocket.protocol.close_code
             self.close_reason = self._websocket.protocol.close_reason
-        self._conduct.changed(self, "closed")
+        self._changed(self, "closed")
 
     async def _read(self) -> None:
         while not self._is_stalled:
-            slow = [fault.seconds for fault in self._plan if isinstance(fault, faults.SlowReading)]
-            await asyncio.sleep(sum(slow))
+            await asyncio.sleep(self._conditions.read_delay_s)
             frame = await self._websocket.recv()
             if self._is_stalled:
                 # Taking this frame may have made websockets read on, as it does with a short queue.
@@ -189,42 +202,36 @@ class Connection:
                 if isinstance(frame, bytes):
                     self.frame_sizes.append(len(frame))
             self._received(frame)
-            self._conduct.changed(self, "received")
+            self._changed(self, "received")
         await self._websocket.wait_closed()
 
     def _received(self, frame: str | bytes) -> None:
-        if not self._core.is_introduced and self._has(faults.RejectMetadata):
-            self._closing = Closing(1011, "Internal Server Error (in model/chainlet).")
-            self._to_write.set()
+        if self._conditions.refuses_metadata and not self._session.is_introduced:
+            self.end(REFUSED.code, REFUSED.reason)
             return
-        if not (self._has(faults.NeverAcknowledge) and _is_end_of_audio(frame)):
-            self._core.received(frame, now_s())
+        if not (self._conditions.ignores_end and self._session.is_end_of_audio(frame)):
+            self._session.received(frame, now_s())
         if not self._conduct.is_recording:
-            self._core.audio.clear()
+            self._session.audio.clear()
         self._pump()
-        if self._core.is_introduced:
+        if self._session.is_introduced:
             self._strike()
 
     def _pump(self) -> None:
-        """Take over what the core has to say, and wake whom it concerns."""
-        for message in self._core.outgoing():
+        """Take over what the session has to say, and wake whom it concerns."""
+        for message in self._session.outgoing():
             self._say(message)
         if self._closing is None:
-            self._closing = self._core.closing
+            self._closing = self._session.closing
         self._to_write.set()
         self._hearing.wake()
 
     def _say(self, message: Message) -> None:
         messages = [copy.deepcopy(message)]  # rewriters change them in place
-        for rewriter in self._rewriters:
+        for rewriter in self._conditions.rewriters:
             messages = [new for old in messages for new in rewriter(old)]
         for rewritten in messages:
-            self._post(json.dumps(rewritten, ensure_ascii=False, separators=(",", ":")))
-
-    def _post(self, payload: str | bytes) -> None:
-        due_s = asyncio.get_running_loop().time() + self._conduct.delay_s
-        self._outbox.append((due_s, payload))
-        self._to_write.set()
+            self.post(json.dumps(rewritten, ensure_ascii=False, separators=(",", ":")))
 
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()
@@ -248,43 +255,10 @@ class Connection:
             self.last_sent = payload
             if self._conduct.is_recording:
                 self.sent.append(payload)
-        self._conduct.changed(self, "sent")
-
-    # Faults.
-
-    def _has(self, kind: type[Fault]) -> bool:
-        return any(isinstance(fault, kind) for fault in self._plan)
+        self._changed(self, "sent")
 
     def _strike(self) -> None:
-        for fault in list(self._strikes):
-            if self._core.received_samples >= fault.after_samples:
-                self._strikes.remove(fault)
-                self._struck(fault)
-
-    def _struck(self, fault: Strike) -> None:
-        if isinstance(fault, faults.Reset):
-            self.reset()
-        elif isinstance(fault, faults.Stall):
-            self.stall()
-        elif isinstance(fault, faults.Mute):
-            self.mute()
-        elif isinstance(fault, faults.MuteResults):
-            self._rewriters.append(rewriting.without_results)
-        elif isinstance(fault, faults.Garbage):
-            self._post(fault.payload)
-        elif isinstance(fault, faults.Close):
-            self._closing = Closing(fault.code, fault.reason)
-        elif isinstance(fault, faults.Error):
-            recoverable = fault.recoverable
-            self._say(
-                self._core.error(
-                    fault.error_type, fault.message, recoverable=recoverable, now_s=now_s()
-                )
-            )
-            if fault.then_close is not None:
-                self._closing = Closing(fault.then_close)
-        self._to_write.set()
-
-
-def _is_end_of_audio(frame: str | bytes) -> bool:
-    return isinstance(frame, str) and ("end_audio" in frame or "input_audio_buffer.commit" in frame)
+        due = [f for f in self.pending if self._session.received_samples >= f.after_samples]
+        for fault in due:
+            self._conditions.strikes.remove(fault)
+            fault.strike(self)

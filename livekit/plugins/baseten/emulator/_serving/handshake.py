@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
-from .. import faults
+from ..faults.fault import Conditions, Fault
 
 GIVEN_UP = 499  # what nginx calls a client that closed its request
 
@@ -30,16 +30,13 @@ class Handshake:
     path: str
     headers: dict[str, str]
     status: int | None = None
-    plan: tuple[faults.Fault, ...] = ()
+    plan: tuple[Fault, ...] = ()
 
 
-def refusal(
-    handshake: Handshake, plan: Sequence[faults.Fault], api_key: str | None
-) -> Response | None:
+def refusal(handshake: Handshake, conditions: Conditions, api_key: str | None) -> Response | None:
     """The answer to an upgrade that is not accepted, `None` for one that is."""
-    for fault in plan:
-        if isinstance(fault, faults.Refuse):
-            return response(fault.status, fault.body, fault.headers)
+    if conditions.refusal is not None:
+        return response(*conditions.refusal)
     if not urlsplit(handshake.path).path.endswith("/websocket"):
         return response(404, '{"error":"model not found"}')
     if not _is_authorized(handshake.headers.get("authorization", ""), api_key):

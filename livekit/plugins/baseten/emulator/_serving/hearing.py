@@ -1,66 +1,36 @@
-"""The worker of a connection: recognizes what its core queued, one buffer after the other."""
+"""The worker of a connection: recognizes what its session queued, one buffer after the other."""
 
 from __future__ import annotations
 
 import asyncio
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Literal
 
-from .. import faults
-from .._models.core import Core, Job
+from .._models.session import Job, ServerSession
 from .._recognizers.recognizer import Attentive, Ear, Recognizer, Word
-
-if TYPE_CHECKING:
-    from .connection import Connection
-
-Event = Literal["opened", "received", "sent", "closed"]
-"""What an observer is told of."""
-
-
-@dataclass(frozen=True)
-class Conduct:
-    """How a server treats every connection.
-
-    Attributes:
-        recognizer: Hears all of them.
-        executor: Where a blocking recognizer runs.
-        latency_s: Added to every recognition, in seconds.
-        delay_s: How long every message is under way, in seconds.
-        is_recording: Whether frames, audio and messages are kept for tests to look at.
-        changed: Called at whatever happens to a connection.
-    """
-
-    recognizer: Recognizer
-    executor: Executor
-    latency_s: float
-    delay_s: float
-    is_recording: bool
-    changed: Callable[[Connection, Event], None]
+from ..faults.fault import Conditions
+from .conduct import Conduct, now_s
 
 
 class Hearing:
     """One buffer at a time, in order, so that a final never overtakes what was before it.
 
     Args:
-        core: Whose buffers these are.
-        plan: What goes wrong on this connection.
+        session: Whose buffers these are.
+        conditions: What goes wrong on this connection.
         conduct: Who hears, and how slowly.
-        recognized: Called when the core has been told of a result.
+        recognized: Called when the session has been told of a result.
     """
 
     def __init__(
         self,
-        core: Core,
-        plan: Sequence[faults.Fault],
+        session: ServerSession,
+        conditions: Conditions,
         conduct: Conduct,
         recognized: Callable[[], None],
     ) -> None:
-        self._core = core
-        self._plan = plan
+        self._session = session
+        self._conditions = conditions
         self._conduct = conduct
         self._recognized = recognized
         heard_by = conduct.recognizer
@@ -77,7 +47,7 @@ class Hearing:
     async def run(self) -> None:
         """Recognize until cancelled."""
         while True:
-            job = self._core.next_job(latest_only=self._recognizer.blocking)
+            job = self._session.take_job(latest_only=self._recognizer.blocking)
             if job is None:
                 await self._work.wait()
                 self._work.clear()
@@ -85,18 +55,19 @@ class Hearing:
             await asyncio.sleep(self._latency_s(job))
             self._finals += job.is_final
             try:
-                self._fail_as_planned(job)
                 words = await self._words(job)
             except Exception:  # noqa: BLE001 - whatever goes wrong in there is one kind of error frame
-                self._core.failed(job, traceback.format_exc(), now_s())
+                self._session.failed(job, traceback.format_exc(), now_s())
             else:
                 self._results += 1
-                self._core.recognized(
+                self._session.recognized(
                     job, words, now_s(), possible_hallucination=self._is_hallucinating()
                 )
             self._recognized()
 
     async def _words(self, job: Job) -> Sequence[Word]:
+        if job.is_final and self._finals in self._conditions.failing_finals:
+            raise RuntimeError(f"transcription {self._finals} was planned to fail")
         if not job.pcm:
             return []  # a commit with nothing to hear is answered all the same
         if not self._recognizer.blocking:
@@ -107,24 +78,11 @@ class Hearing:
         )
 
     def _latency_s(self, job: Job) -> float:
-        slow = [fault.seconds for fault in self._plan if isinstance(fault, faults.SlowRecognition)]
         own_s = 0.0
         if self._ear is not None and job.pcm:
             own_s = self._ear.latency_s(job.pcm, is_final=job.is_final)
-        return self._conduct.latency_s + sum(slow) + own_s
-
-    def _fail_as_planned(self, job: Job) -> None:
-        failing = [f.number for f in self._plan if isinstance(f, faults.FailTranscription)]
-        if job.is_final and self._finals in failing:
-            raise RuntimeError(f"transcription {self._finals} was planned to fail")
+        return self._conduct.latency_s + self._conditions.recognition_delay_s + own_s
 
     def _is_hallucinating(self) -> bool:
-        return any(
-            isinstance(fault, faults.Hallucination) and self._results > fault.after_results
-            for fault in self._plan
-        )
-
-
-def now_s() -> float:
-    """The wall clock, which the server shows in its messages and uses for nothing else."""
-    return datetime.now(timezone.utc).timestamp()
+        after = self._conditions.hallucinates_after
+        return after is not None and self._results > after

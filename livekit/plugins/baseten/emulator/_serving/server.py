@@ -7,22 +7,18 @@ import contextlib
 import logging
 import ssl as tls
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
 from weakref import WeakKeyDictionary, WeakSet
 
 import websockets.asyncio.server as ws
 from websockets.http11 import Request, Response
 
 from .. import faults
-from .._models.core import Core
-from .._models.models import Model, check_model, core_of
-from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
-from .._recognizers.coded import CodedRecognizer
-from .._recognizers.recognizer import Recognizer
+from .._models.session import ServerSession
+from ..faults.fault import Conditions
+from .conduct import Conduct, Event
 from .connection import Connection
 from .handshake import GIVEN_UP, Handshake, refusal, response
-from .hearing import Conduct, Event
 
 # What websockets has to say. At DEBUG it would show the handshake, and with it the client's key.
 logger = logging.getLogger("livekit.plugins.baseten.emulator")
@@ -32,7 +28,6 @@ PATH = "/environments/production/websocket"
 MAX_MESSAGE_BYTES = 100 * 2**20  # as on Baseten
 CLOSING_GRACE_S = 0.25  # for clients that answer a close frame; the others are cut off
 CLOSE_TIMEOUT_S = 5.0
-BLOCKING_RECOGNITIONS = 8
 
 
 class Server:
@@ -48,8 +43,8 @@ class Server:
     def __init__(
         self,
         plan: tuple[faults.Entry, ...],
-        core: Callable[[Sequence[faults.Fault]], Core],
-        conduct: Callable[[Callable[[Connection, Event], None]], Conduct],
+        session: Callable[[Conditions], ServerSession],
+        conduct: Conduct,
         api_key: str | None,
         observer: Callable[[Connection, Event], None] | None,
         handshake_observer: Callable[[Handshake], None] | None,
@@ -58,8 +53,8 @@ class Server:
         self.plan: deque[faults.Entry] = deque(plan)
         self.handshakes: list[Handshake] = []
         self.connections: list[Connection] = []
-        self._core = core
-        self._conduct = conduct(self._connection_changed)
+        self._session = session
+        self._conduct = conduct
         self._api_key = api_key
         self._observer = observer
         self._handshake_observer = handshake_observer
@@ -67,9 +62,9 @@ class Server:
         self._is_closing = False
         self._watchers: set[Callable[[], None]] = set()
         self._sockets: WeakSet[ws.ServerConnection] = WeakSet()
-        self._accepted: WeakKeyDictionary[
-            ws.ServerConnection, tuple[Handshake, tuple[faults.Fault, ...]]
-        ] = WeakKeyDictionary()
+        self._accepted: WeakKeyDictionary[ws.ServerConnection, tuple[Handshake, Conditions]] = (
+            WeakKeyDictionary()
+        )
 
     def wake(self) -> None:
         """Let every handshake go on that is parked."""
@@ -175,19 +170,21 @@ class Server:
         entry = self.plan.popleft() if self.plan else None
         plan = entry if isinstance(entry, tuple) else () if entry is None else (entry,)
         handshake.plan = plan
-        self._accepted[socket] = (handshake, plan)
+        conditions = Conditions()
+        for fault in plan:
+            fault.apply(conditions)
+        self._accepted[socket] = (handshake, conditions)
         self._handshake_changed(handshake)
-        await self._parked(plan)
+        await self._park(conditions)
         if self._is_closing:
             return response(503, '{"error":"shutting down"}')
-        return refusal(handshake, plan, self._api_key)
+        return refusal(handshake, conditions, self._api_key)
 
-    async def _parked(self, plan: tuple[faults.Fault, ...]) -> None:
+    async def _park(self, conditions: Conditions) -> None:
         gate = self._gate
-        for fault in plan:
-            if isinstance(fault, faults.Park):
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(gate.wait(), fault.seconds)
+        for seconds in conditions.parkings_s:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(gate.wait(), seconds)
 
     def _answered(self, socket: ws.ServerConnection, request: Request, answer: Response) -> None:
         if socket in self._accepted:
@@ -203,8 +200,16 @@ class Server:
             self._handshake_changed(handshake)
 
     async def _accept(self, socket: ws.ServerConnection) -> None:
-        handshake, plan = self._accepted.pop(socket)
-        connection = Connection(socket, self._core(plan), plan, self._conduct, handshake.headers)
+        handshake, conditions = self._accepted.pop(socket)
+        connection = Connection(
+            socket,
+            self._session(conditions),
+            handshake.plan,
+            conditions,
+            self._conduct,
+            handshake.headers,
+            self._connection_changed,
+        )
         self.connections.append(connection)
         await connection.run()
         if not self._conduct.is_recording:
@@ -231,70 +236,3 @@ async def _until(predicate: Callable[[], object], changed: asyncio.Event) -> Non
     while not predicate():
         await changed.wait()
         changed.clear()
-
-
-@contextlib.asynccontextmanager
-async def serve(
-    *plan: faults.Entry,
-    model: Model = "whisper",
-    recognizer: Recognizer | None = None,
-    voice_detector: VoiceDetectorFactory = AmplitudeDetector,
-    api_key: str | None = None,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    ssl: tls.SSLContext | None = None,
-    latency_s: float = 0.0,
-    delay_s: float = 0.0,
-    runtime: str = "current",
-    diarizer: bool = False,
-    aligner: bool | None = None,
-    record: bool = True,
-    observer: Callable[[Connection, Event], None] | None = None,
-    handshake_observer: Callable[[Handshake], None] | None = None,
-) -> AsyncIterator[Server]:
-    """Serve a model of Baseten's on this machine.
-
-    Args:
-        plan: What goes wrong: the n-th handshake gets the n-th entry, later ones none. An entry
-            is a fault, a tuple of faults, or `None`.
-        model: Which dialect is spoken.
-        recognizer: What hears; `CodedRecognizer` if not given. It is not closed with the server.
-        voice_detector: Makes a voice detector for each connection.
-        api_key: The one key that is let in; any is, if not given.
-        host: The address to listen on.
-        port: The port to listen on, 0 for a free one.
-        ssl: A server's context; the endpoint is ``wss://`` with it.
-        latency_s: How much longer every recognition takes, in seconds.
-        delay_s: How long every message is under way to the client, in seconds.
-        runtime: Which version of the model's runtime it is. ``"0.4"`` refuses what came later.
-        diarizer: Whether speakers can be told apart (Whisper).
-        aligner: Whether words can be timed; true for Whisper and false for Qwen3-ASR by default,
-            as deployed.
-        record: Whether connections keep what they saw, and are kept themselves when they end. A
-            server that runs for days should do without.
-        observer: Told of everything that happens to a connection.
-        handshake_observer: Told of every upgrade, when it is asked for and when it is answered.
-    """
-    check_model(model)
-    executor = ThreadPoolExecutor(BLOCKING_RECOGNITIONS, "emulator")
-    heard_by = recognizer or CodedRecognizer()
-
-    def conduct(changed: Callable[[Connection, Event], None]) -> Conduct:
-        return Conduct(heard_by, executor, latency_s, delay_s, record, changed)
-
-    def core(plan: Sequence[faults.Fault]) -> Core:
-        return core_of(
-            model,
-            voice_detector=voice_detector,
-            runtime=runtime,
-            diarizer=diarizer,
-            aligner=aligner,
-            finishes=not any(isinstance(fault, faults.NeverFinish) for fault in plan),
-        )
-
-    server = Server(plan, core, conduct, api_key, observer, handshake_observer)
-    try:
-        async with server.running(host, port, ssl):
-            yield server
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .._models.core import Closing
-from .._models.models import Model, core_of
+from .._models.dialects import Dialect, session_of
+from .._models.session import Closing
 from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
 from .._recognizers.coded import CodedRecognizer
 from .._recognizers.recognizer import Recognizer
@@ -29,7 +29,7 @@ class InMemoryConnection:
     def __init__(
         self,
         *,
-        model: Model = "whisper",
+        model: Dialect = "whisper",
         recognizer: Recognizer | None = None,
         voice_detector: VoiceDetectorFactory = AmplitudeDetector,
         is_prompt: bool = True,
@@ -37,7 +37,7 @@ class InMemoryConnection:
         diarizer: bool = False,
         aligner: bool | None = None,
     ) -> None:
-        self._core = core_of(
+        self._session = session_of(
             model,
             voice_detector=voice_detector,
             runtime=runtime,
@@ -50,19 +50,19 @@ class InMemoryConnection:
     @property
     def closing(self) -> Closing | None:
         """How the server closes the connection, once it does. Nothing is received after that."""
-        return self._core.closing
+        return self._session.closing
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        return self._core.metadata
+        return self._session.metadata
 
     @property
     def audio(self) -> bytes:
-        return bytes(self._core.audio)
+        return bytes(self._session.audio)
 
     def received(self, frame: str | bytes, now_s: float = 0.0) -> None:
         """A frame arrived, at a time that only health checks and error frames show."""
-        self._core.received(frame, now_s)
+        self._session.received(frame, now_s)
         if self._is_prompt:
             self.recognize(now_s=now_s)
 
@@ -84,21 +84,23 @@ class InMemoryConnection:
         """
         done = 0
         while jobs is None or done < jobs:
-            job = self._core.next_job()
+            job = self._session.take_job()
             if job is None:
                 break
             done += 1
             if failure is not None:
-                self._core.failed(job, failure, now_s)
+                self._session.failed(job, failure, now_s)
                 continue
             hear = self._recognizer.recognize
             words = hear(job.pcm, is_final=job.is_final) if job.pcm else []
-            self._core.recognized(job, words, now_s, possible_hallucination=possible_hallucination)
+            self._session.recognized(
+                job, words, now_s, possible_hallucination=possible_hallucination
+            )
         return done
 
     def outgoing(self) -> list[str]:
         """The texts that there are to send. Each is handed out once."""
         return [
             json.dumps(message, ensure_ascii=False, separators=(",", ":"))
-            for message in self._core.outgoing()
+            for message in self._session.outgoing()
         ]

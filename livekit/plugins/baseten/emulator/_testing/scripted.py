@@ -14,13 +14,14 @@ from types import TracebackType
 from typing import Any
 
 from .. import faults
-from .._models.models import Model, check_model
+from .._models.dialects import Dialect, check_model
 from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
 from .._recognizers.recognizer import Word
 from .._recognizers.turns import CONFIDENCE, FLOOR, Turn, TurnRecognizer
 from .._serving.handshake import Handshake
-from .._serving.received import Received
-from .._serving.server import Server, serve
+from .._serving.serve import serve
+from .._serving.server import Server
+from .received import Received
 from .threaded import ServerThread
 
 
@@ -39,7 +40,7 @@ class ScriptedServer:
     def __init__(
         self,
         *plan: faults.Entry,
-        model: Model = "whisper",
+        model: Dialect = "whisper",
         voice_detector: VoiceDetectorFactory | None = None,
         floor: int = FLOOR,
         **options: Any,

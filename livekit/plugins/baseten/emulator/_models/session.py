@@ -1,12 +1,13 @@
-"""What the shell may ask of a server's core, whichever dialect it speaks.
+"""A session, whichever dialect it speaks: one connection as a function of what the server heard.
 
-A core is one connection as a function of what it heard. It does no I/O and reads no clock: frames,
-results and the time go in (`received`, `recognized`, `failed`), messages and recognition jobs come
-out (`outgoing`, `next_job`), and `closing` says that it has nothing more to say.
+It does no I/O and reads no clock. Frames, results and the time go in (`received`, `recognized`,
+`failed`), messages and recognition jobs come out (`outgoing`, `take_job`), and `closing` says that
+the server ends the connection.
 """
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +42,15 @@ class Job:
     is_flush: bool = False
 
 
+def type_of(frame: str | bytes) -> object:
+    """The ``type`` of a JSON message, `None` for any other frame."""
+    try:
+        message = json.loads(frame) if isinstance(frame, str) else None
+    except (json.JSONDecodeError, RecursionError):
+        return None
+    return message.get("type") if isinstance(message, dict) else None
+
+
 class JobQueue:
     """Jobs in order, at most one of them under way."""
 
@@ -59,7 +69,12 @@ class JobQueue:
     def append(self, job: Job) -> None:
         self._waiting.append(job)
 
-    def next(self, *, latest_only: bool) -> Job | None:
+    def take(self, *, latest_only: bool) -> Job | None:
+        """Begin the next job, if there is one and none is under way.
+
+        Args:
+            latest_only: Skip partials that a later job has overtaken.
+        """
         if self._is_busy or not self._waiting:
             return None
         job = self._waiting.popleft()
@@ -68,7 +83,8 @@ class JobQueue:
         self._is_busy = True
         return job
 
-    def done(self) -> None:
+    def finish(self) -> None:
+        """The job under way is done."""
         self._is_busy = False
 
     def clear(self) -> None:
@@ -83,8 +99,12 @@ class Closing:
     reason: str = ""
 
 
-class Core(Protocol):
-    """One connection, server side.
+REFUSED = Closing(1011, "Internal Server Error (in model/chainlet).")
+"""What follows metadata that cannot open a session."""
+
+
+class ServerSession(Protocol):
+    """The server's side of one connection.
 
     Attributes:
         metadata: What the client sent first, `None` until then, or where it sends none.
@@ -111,8 +131,8 @@ class Core(Protocol):
 
     def received(self, frame: str | bytes, now_s: float) -> None: ...
 
-    def next_job(self, *, latest_only: bool = False) -> Job | None:
-        """The next buffer to recognize, `None` while there is none or one is under way.
+    def take_job(self, *, latest_only: bool = False) -> Job | None:
+        """Begin the next buffer to recognize; `None` while there is none or one is under way.
 
         Args:
             latest_only: Skip partials that a later buffer has overtaken.
@@ -128,6 +148,9 @@ class Core(Protocol):
     ) -> None: ...
 
     def failed(self, job: Job, why: str, now_s: float) -> None: ...
+
+    def is_end_of_audio(self, frame: str | bytes) -> bool:
+        """Whether the client says with this frame that its audio has ended."""
 
     def error(self, kind: str, text: str, *, recoverable: bool, now_s: float) -> Message:
         """An error in the words of this dialect."""

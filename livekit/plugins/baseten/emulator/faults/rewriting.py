@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
-Message = dict[str, Any]
+from .._models.session import Message
+
 Rewriter = Callable[[Message], list[Message]]
-
-
-class Rewriting:
-    """A fault that changes messages. Each connection gets a rewriter of its own."""
-
-    def rewriter(self) -> Rewriter:
-        raise NotImplementedError
 
 
 def is_final(message: Message) -> bool:
@@ -75,7 +68,9 @@ def error_in(place: str, message: Message) -> list[Message]:
     return [{"type": "error", outer: {inner: text} if inner else text}]
 
 
-class EmptyFinalAfter:
+class EmptyFinalInserted:
+    """Adds a final without words after the n-th one; all numbers behind it are one higher."""
+
     def __init__(self, number: int) -> None:
         self._number = number
         self._finals = 0
@@ -110,7 +105,9 @@ def _emptied(final: Message) -> Message:
     return empty
 
 
-class StalePartial:
+class StalePartialInserted:
+    """Sends an utterance's last partial again before the first one of the next."""
+
     def __init__(self) -> None:
         self._last: Message | None = None
         self._stale: Message | None = None

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from .._recognizers.recognizer import SAMPLE_RATE_HZ
-from .connection import Connection
+from .._serving.connection import Connection
 
 
 class Received:

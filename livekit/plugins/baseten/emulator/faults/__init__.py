@@ -14,82 +14,102 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from ._serving import rewriting as rewriting
-from ._serving.rewriting import Rewriting
-
-Message = dict[str, Any]
-
-
-class Fault:
-    """Anything that may be in a plan."""
-
+from .._models.session import Message as Message
+from . import rewriting
+from .fault import Conditions, FromTheStart, Refusal, Rewriting, Strike, Target
+from .fault import Fault as Fault
 
 # At the handshake.
 
 
 @dataclass(frozen=True)
-class Refuse(Fault):
+class Refuse(FromTheStart):
     """The upgrade is answered with an HTTP status that is not 101."""
 
     status: int
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def apply(self, conditions: Conditions) -> None:
+        conditions.refusal = Refusal(self.status, self.body, self.headers)
+
 
 @dataclass(frozen=True)
-class Park(Fault):
+class Park(FromTheStart):
     """The handshake is held back, as it is while a model wakes; `None` is until `Server.wake`."""
 
     seconds: float | None = None
 
+    def apply(self, conditions: Conditions) -> None:
+        conditions.parkings_s.append(self.seconds)
+
 
 @dataclass(frozen=True)
-class CloseBeforeMetadata(Fault):
+class CloseBeforeMetadata(FromTheStart):
     """The upgrade is accepted and the connection closed at once."""
 
     code: int = 1011
     reason: str = ""
 
+    def apply(self, conditions: Conditions) -> None:
+        conditions.first_close = (self.code, self.reason)
+
 
 @dataclass(frozen=True)
-class RejectMetadata(Fault):
+class RejectMetadata(FromTheStart):
     """Whatever the metadata says, it is answered as metadata with an unknown key is: 1011."""
+
+    def apply(self, conditions: Conditions) -> None:
+        conditions.refuses_metadata = True
 
 
 # At a count of samples.
 
 
 @dataclass(frozen=True)
-class After(Fault):
-    """Strikes once, when so many samples were received; 0 is right after the metadata."""
+class Reset(Strike):
+    """The TCP connection is reset, without a close frame."""
 
     after_samples: int = 0
 
-
-@dataclass(frozen=True)
-class Reset(After):
-    """The TCP connection is reset, without a close frame."""
+    def strike(self, target: Target) -> None:
+        target.reset()
 
 
 @dataclass(frozen=True)
-class Stall(After):
+class Stall(Strike):
     """Nothing is read or answered any more, pings included, while TCP stays up."""
 
+    after_samples: int = 0
+
+    def strike(self, target: Target) -> None:
+        target.stall()
+
 
 @dataclass(frozen=True)
-class Mute(After):
+class Mute(Strike):
     """Frames are read and pings answered, but no message is sent any more, whatever its kind."""
 
+    after_samples: int = 0
+
+    def strike(self, target: Target) -> None:
+        target.mute()
+
 
 @dataclass(frozen=True)
-class MuteResults(After):
+class MuteResults(Strike):
     """No transcription is sent any more; everything else is, health checks included."""
 
+    after_samples: int = 0
+
+    def strike(self, target: Target) -> None:
+        target.rewrite(rewriting.without_results)
+
 
 @dataclass(frozen=True)
-class Close(Fault):
+class Close(Strike):
     """The connection is closed with a code; 1006 is no code to send, there is `Reset` for that."""
 
     code: int
@@ -100,9 +120,12 @@ class Close(Fault):
         if self.code in (1005, 1006, 1015):
             raise ValueError(f"{self.code} cannot be sent; Reset ends a connection without a code")
 
+    def strike(self, target: Target) -> None:
+        target.end(self.code, self.reason)
+
 
 @dataclass(frozen=True)
-class Error(Fault):
+class Error(Strike):
     """An error frame is sent, and the connection closed after it where `then_close` has a code."""
 
     error_type: str = "STREAM_ERROR"
@@ -111,20 +134,31 @@ class Error(Fault):
     after_samples: int = 0
     then_close: int | None = None
 
+    def strike(self, target: Target) -> None:
+        target.post_error(self.error_type, self.message, recoverable=self.recoverable)
+        if self.then_close is not None:
+            target.end(self.then_close)
+
 
 @dataclass(frozen=True)
-class Garbage(Fault):
+class Garbage(Strike):
     """A message of the test's own making is sent between the others."""
 
     payload: str | bytes = "<html>"
     after_samples: int = 0
 
+    def strike(self, target: Target) -> None:
+        target.post(self.payload)
+
 
 @dataclass(frozen=True)
-class SlowReading(Fault):
+class SlowReading(FromTheStart):
     """Every frame is read so many seconds late, so that what the client writes backs up."""
 
     seconds: float
+
+    def apply(self, conditions: Conditions) -> None:
+        conditions.read_delay_s += self.seconds
 
 
 # In recognition.
@@ -136,12 +170,18 @@ class FailTranscription(Fault):
 
     number: int = 1
 
+    def apply(self, conditions: Conditions) -> None:
+        conditions.failing_finals.add(self.number)
+
 
 @dataclass(frozen=True)
 class SlowRecognition(Fault):
     """Every recognition takes so many seconds longer."""
 
     seconds: float
+
+    def apply(self, conditions: Conditions) -> None:
+        conditions.recognition_delay_s += self.seconds
 
 
 @dataclass(frozen=True)
@@ -153,6 +193,9 @@ class Hallucination(Fault):
 
     after_results: int = 0
 
+    def apply(self, conditions: Conditions) -> None:
+        conditions.hallucinates_after = self.after_results
+
 
 # In what is said.
 
@@ -160,6 +203,9 @@ class Hallucination(Fault):
 @dataclass(frozen=True)
 class NeverAcknowledge(Fault):
     """`end_audio`, or a commit, is ignored altogether."""
+
+    def apply(self, conditions: Conditions) -> None:
+        conditions.ignores_end = True
 
 
 @dataclass(frozen=True)
@@ -169,9 +215,12 @@ class NeverFinish(Fault):
     From Qwen3-ASR, what never comes is the flagged final that answers a commit.
     """
 
+    def apply(self, conditions: Conditions) -> None:
+        conditions.finishes = False
+
 
 @dataclass(frozen=True)
-class Duplicate(Fault, Rewriting):
+class Duplicate(Rewriting):
     """Every final is sent twice."""
 
     def rewriter(self) -> rewriting.Rewriter:
@@ -179,25 +228,25 @@ class Duplicate(Fault, Rewriting):
 
 
 @dataclass(frozen=True)
-class EmptyFinalAfter(Fault, Rewriting):
+class EmptyFinalAfter(Rewriting):
     """After the n-th final comes one without words, as after a click, with its own number."""
 
     number: int = 1
 
     def rewriter(self) -> rewriting.Rewriter:
-        return rewriting.EmptyFinalAfter(self.number)
+        return rewriting.EmptyFinalInserted(self.number)
 
 
 @dataclass(frozen=True)
-class StalePartial(Fault, Rewriting):
+class StalePartial(Rewriting):
     """Before the first partial of an utterance, the last one of the one before comes again."""
 
     def rewriter(self) -> rewriting.Rewriter:
-        return rewriting.StalePartial()
+        return rewriting.StalePartialInserted()
 
 
 @dataclass(frozen=True)
-class NullLanguage(Fault, Rewriting):
+class NullLanguage(Rewriting):
     """Every language is null, as with diarization."""
 
     def rewriter(self) -> rewriting.Rewriter:
@@ -205,7 +254,7 @@ class NullLanguage(Fault, Rewriting):
 
 
 @dataclass(frozen=True)
-class NoTimes(Fault, Rewriting):
+class NoTimes(Rewriting):
     """Segments come without start and end, and without words."""
 
     def rewriter(self) -> rewriting.Rewriter:
@@ -213,7 +262,7 @@ class NoTimes(Fault, Rewriting):
 
 
 @dataclass(frozen=True)
-class OldShape(Fault, Rewriting):
+class OldShape(Rewriting):
     """Transcriptions have the shape of 2025: `message_type`, `transcript`, `start` and `end`."""
 
     def rewriter(self) -> rewriting.Rewriter:
@@ -221,7 +270,7 @@ class OldShape(Fault, Rewriting):
 
 
 @dataclass(frozen=True)
-class ErrorShape(Fault, Rewriting):
+class ErrorShape(Rewriting):
     """Errors say what is wrong in one of the four places where dialects have it."""
 
     place: Literal["message", "error", "body.message", "body.error"]
@@ -231,7 +280,7 @@ class ErrorShape(Fault, Rewriting):
 
 
 @dataclass(frozen=True)
-class Rewrite(Fault, Rewriting):
+class Rewrite(Rewriting):
     """Every message is replaced by those that a function makes of it: none, it, or others."""
 
     function: Callable[[Message], list[Message]]
@@ -239,12 +288,6 @@ class Rewrite(Fault, Rewriting):
     def rewriter(self) -> rewriting.Rewriter:
         return self.function
 
-
-Strike = After | Close | Error | Garbage
-"""What waits for a count of samples."""
-
-AtTheStart = Refuse | Park | CloseBeforeMetadata | RejectMetadata | NeverFinish
-"""What a connection has from its start or not at all."""
 
 Entry = Fault | tuple[Fault, ...] | None
 """What one handshake gets."""

@@ -1,0 +1,44 @@
+"""The dialects that can be spoken, and the session that speaks each."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Literal, get_args
+
+from .qwen3 import Qwen3Session
+from .session import ServerSession
+from .voice import VoiceDetectorFactory
+from .whisper import WhisperSession
+
+Dialect = Literal["whisper", "qwen3-asr"]
+
+
+def check_model(model: str) -> None:
+    """
+    Raises:
+        ValueError: There is no such model.
+    """
+    if model not in get_args(Dialect):
+        raise ValueError(f"model={model!r}: there are {' and '.join(map(repr, get_args(Dialect)))}")
+
+
+def session_of(
+    model: Dialect,
+    *,
+    voice_detector: VoiceDetectorFactory,
+    runtime: str,
+    diarizer: bool,
+    aligner: bool | None,
+    finishes: bool = True,
+) -> ServerSession:
+    """A session for one connection. Whisper comes with an aligner, Qwen3-ASR where it is asked."""
+    if model == "qwen3-asr":
+        return Qwen3Session(detector=voice_detector, aligner=bool(aligner), finishes=finishes)
+    return WhisperSession(
+        detector=voice_detector,
+        stream_id=str(uuid.uuid4()),
+        runtime=runtime,
+        diarizer=diarizer,
+        aligner=aligner is not False,
+        finishes=finishes,
+    )

@@ -1,0 +1,86 @@
+"""`serve`: what a user of the emulator calls."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl as tls
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from .. import faults
+from .._models.dialects import Dialect, check_model, session_of
+from .._models.session import ServerSession
+from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
+from .._recognizers.coded import CodedRecognizer
+from .._recognizers.recognizer import Recognizer
+from ..faults.fault import Conditions
+from .conduct import Conduct, Event
+from .connection import Connection
+from .handshake import Handshake
+from .server import Server
+
+BLOCKING_RECOGNITIONS = 8
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    *plan: faults.Entry,
+    model: Dialect = "whisper",
+    recognizer: Recognizer | None = None,
+    voice_detector: VoiceDetectorFactory = AmplitudeDetector,
+    api_key: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ssl: tls.SSLContext | None = None,
+    latency_s: float = 0.0,
+    delay_s: float = 0.0,
+    runtime: str = "current",
+    diarizer: bool = False,
+    aligner: bool | None = None,
+    record: bool = True,
+    observer: Callable[[Connection, Event], None] | None = None,
+    handshake_observer: Callable[[Handshake], None] | None = None,
+) -> AsyncIterator[Server]:
+    """Serve a model of Baseten's on this machine.
+
+    Args:
+        plan: What goes wrong: the n-th handshake gets the n-th entry, later ones none. An entry
+            is a fault, a tuple of faults, or `None`.
+        model: Which dialect is spoken.
+        recognizer: What hears; `CodedRecognizer` if not given. It is not closed with the server.
+        voice_detector: Makes a voice detector for each connection.
+        api_key: The one key that is let in; any is, if not given.
+        host: The address to listen on.
+        port: The port to listen on, 0 for a free one.
+        ssl: A server's context; the endpoint is ``wss://`` with it.
+        latency_s: How much longer every recognition takes, in seconds.
+        delay_s: How long every message is under way to the client, in seconds.
+        runtime: Which version of the model's runtime it is. ``"0.4"`` refuses what came later.
+        diarizer: Whether speakers can be told apart (Whisper).
+        aligner: Whether words can be timed; true for Whisper and false for Qwen3-ASR by default,
+            as deployed.
+        record: Whether connections keep what they saw, and are kept themselves when they end. A
+            server that runs for days should do without.
+        observer: Told of everything that happens to a connection.
+        handshake_observer: Told of every upgrade, when it is asked for and when it is answered.
+    """
+    check_model(model)
+    executor = ThreadPoolExecutor(BLOCKING_RECOGNITIONS, "emulator")
+    conduct = Conduct(recognizer or CodedRecognizer(), executor, latency_s, delay_s, record)
+
+    def session(conditions: Conditions) -> ServerSession:
+        return session_of(
+            model,
+            voice_detector=voice_detector,
+            runtime=runtime,
+            diarizer=diarizer,
+            aligner=aligner,
+            finishes=conditions.finishes,
+        )
+
+    server = Server(plan, session, conduct, api_key, observer, handshake_observer)
+    try:
+        async with server.running(host, port, ssl):
+            yield server
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
