@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from livekit.plugins.baseten._core.backoff import retry_delay_s
+from livekit.plugins.baseten._core.retries import retry_delay_s
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- storm:begin -->", "<!-- storm:end -->"

@@ -24,8 +24,19 @@ from paths import ROOT
 
 from livekit.agents.types import NOT_GIVEN
 from livekit.plugins import baseten
-from livekit.plugins.baseten._core.errors import HandshakeRefused
+from livekit.plugins.baseten._core.errors import (
+    ConnectFailed,
+    ConnectTimedOut,
+    DrainTimedOut,
+    HandshakeRefused,
+    LocalProtocolError,
+    MetadataRefused,
+    ServerFailed,
+    SessionLost,
+    WrongDialect,
+)
 from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten._core.retries import RULES, rule_for
 from livekit.plugins.baseten._core.session import TRANSITIONS, State
 from livekit.plugins.baseten._livekit.api_errors import to_api_error
 from livekit.plugins.baseten.emulator import Server, SileroDetector, SphinxRecognizer, serve
@@ -265,6 +276,38 @@ def test_the_design_has_every_state_and_move() -> None:
     rows = re.findall(r"^\| (\w+) \| `(\w+)\(.*?\)`.*? \| (\w+) \|$", design, re.M)
     told = {(state, to) for state, _, to in rows}
     assert told == {(state.name, to.name) for (state, _), to in TRANSITIONS.items()}
+
+
+# One for each rule, by the row of the table that it has to be.
+ERRORS = (
+    HandshakeRefused(503, ""),
+    HandshakeRefused(499, ""),
+    HandshakeRefused(404, ""),
+    ConnectTimedOut(1.0),
+    ConnectFailed("", permanent=True),
+    ConnectFailed(""),
+    MetadataRefused(1011, "", sent="", permanent=True),
+    MetadataRefused(1011, "", sent=""),
+    ServerFailed("", "", permanent=True),
+    ServerFailed("", ""),
+    DrainTimedOut(1.0, acknowledged=False),
+    SessionLost(1002),
+    SessionLost(1006),
+    WrongDialect(""),
+    LocalProtocolError(""),
+)
+
+
+def test_the_design_has_every_rule_for_retries() -> None:
+    design = (ROOT / "docs" / "design.md").read_text()
+    section = design.split("## Errors and retries")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (.+?) \| `(\w+)` \| `(\w+)` \| (yes|no) \| (.*?) ?\|$", section, re.M)
+    for row, rule, error in zip(rows, RULES, ERRORS, strict=True):
+        assert rule_for(error) is rule
+        told, gives_back = to_api_error(error), "if it worked" in row[4]
+        assert row[:3] == (rule.what, type(error).__name__, type(told).__name__)
+        assert (row[3] == "yes", gives_back) == (rule.is_retried, rule.gives_back), rule.what
+        assert told.retryable is rule.is_retried
 
 
 def test_the_design_names_every_module_and_no_other() -> None:

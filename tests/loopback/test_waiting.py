@@ -16,6 +16,7 @@ from livekit.agents import (
     APITimeoutError,
 )
 from livekit.plugins.baseten._connection import connector as _connector
+from livekit.plugins.baseten._core import retries as _retries
 from livekit.plugins.baseten._livekit import stream as _stream
 from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech, faults
 
@@ -128,7 +129,7 @@ async def test_wall_clock_times_come_from_when_samples_were_pushed(
 async def test_forty_connections_that_are_recycled_while_nobody_speaks_cost_no_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_stream, "_WORKED_AFTER_S", -1.0)
+    monkeypatch.setattr(_retries, "WORKED_AFTER_S", -1.0)
     patience = APIConnectOptions(max_retry=2, retry_interval=0.01, timeout=10.0)
     async with serve() as server, calling(server, patience) as listener:
         for number in range(1, 41):

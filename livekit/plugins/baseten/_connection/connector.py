@@ -9,15 +9,9 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from .._core.backoff import retry_delay_s
 from .._core.endpoint import Endpoint
-from .._core.errors import (
-    BasetenError,
-    ConnectFailed,
-    ConnectTimedOut,
-    HandshakeRefused,
-    SessionLost,
-)
+from .._core.errors import BasetenError, ConnectTimedOut
+from .._core.retries import asked_wait_s, retry_delay_s, rule_for
 from .._core.session import Session, State
 from ..log import logger
 from .connection import Connection
@@ -30,9 +24,6 @@ _KEPT_READY_S = 60.0
 _PROGRESS_EVERY_S = 10.0
 
 _WAKING_RETRY_S = 2.0
-
-# What a model that is waking answers, besides keeping the handshake waiting.
-_WAKING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
@@ -102,7 +93,7 @@ class Connector:
                     return Opened(opened.connection, _now() - started_s, opened.is_reused)
                 except BasetenError as e:
                     delay_s = _delay_s(e, attempt)
-                    if not _may_be_waking(e) or _now() + delay_s >= started_s + timeout_s:
+                    if not rule_for(e).may_be_waking or _now() + delay_s >= started_s + timeout_s:
                         raise
                 attempt += 1
                 await asyncio.sleep(delay_s)
@@ -142,7 +133,7 @@ class Connector:
                 if isinstance(e, asyncio.TimeoutError):
                     raise ConnectTimedOut(timeout_s) from None
                 delay_s = _delay_s(e, attempt)
-                if not _may_be_waking(e) or _now() + delay_s >= started_s + timeout_s:
+                if not rule_for(e).may_be_waking or _now() + delay_s >= started_s + timeout_s:
                     raise
             else:
                 self._keep(asyncio.create_task(_as_it_is(connection), name="baseten-prewarm"))
@@ -242,14 +233,8 @@ def _delay_s(error: BasetenError, attempt: int) -> float:
         attempt,
         retry_interval_s=_WAKING_RETRY_S,
         uniform=random.uniform,
-        retry_after_s=error.retry_after_s if isinstance(error, HandshakeRefused) else 0.0,
+        retry_after_s=asked_wait_s(error),
     )
-
-
-def _may_be_waking(error: BasetenError) -> bool:
-    if isinstance(error, HandshakeRefused):
-        return error.status in _WAKING_STATUSES
-    return isinstance(error, (ConnectFailed, SessionLost)) and not error.permanent
 
 
 async def _as_it_is(connection: Connection) -> Connection:

@@ -12,11 +12,13 @@
     +-- SessionLost          the connection ended before its work was done, or went silent
         +-- DrainTimedOut    the last result never came
 
-The core raises and returns these; `_speech.to_api_error` alone turns them into LiveKit's, so the
-retry policy has one address.
+An error is a value: what is known of it is given when it is made. Which errors are retried says
+`retries`; LiveKit is told of them by `_livekit/api_errors`, and by nothing else.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 
 class BasetenError(Exception):
@@ -39,13 +41,13 @@ class ConnectFailed(BasetenError):
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
-        self.permanent = permanent
+        self.permanent: Final = permanent
 
 
 class ConnectTimedOut(BasetenError):
     def __init__(self, timeout_s: float) -> None:
         super().__init__(f"no answer to the WebSocket handshake within {timeout_s:.3g} s")
-        self.timeout_s = timeout_s
+        self.timeout_s: Final = timeout_s
 
 
 class HandshakeRefused(BasetenError):
@@ -57,13 +59,16 @@ class HandshakeRefused(BasetenError):
 
     def __init__(self, status: int, message: str, *, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
-        self.status = status
-        self.retry_after_s = retry_after_s
+        self.status: Final = status
+        self.retry_after_s: Final = retry_after_s
 
 
 class MetadataRefused(BasetenError):
     """
     Attributes:
+        code: WebSocket close code.
+        reason: The text of the close frame.
+        sent: The metadata, as far as it may be shown.
         permanent: It happened before with the same metadata.
     """
 
@@ -74,8 +79,13 @@ class MetadataRefused(BasetenError):
             + "), as it does when it rejects the metadata; sent were: "
             + sent
         )
-        self.code = code
-        self.permanent = permanent
+        self.code: Final = code
+        self.reason: Final = reason
+        self.sent: Final = sent
+        self.permanent: Final = permanent
+
+    def as_permanent(self) -> MetadataRefused:
+        return MetadataRefused(self.code, self.reason, sent=self.sent, permanent=True)
 
 
 class WrongDialect(BasetenError):
@@ -86,31 +96,26 @@ class ServerFailed(BasetenError):
     """
     Attributes:
         error_type: ``body.error_type`` of the error frame, or "".
-        permanent: Sending the same again would fail the same way.
+        permanent: The same audio would fail the same way.
     """
 
     def __init__(self, error_type: str, message: str, *, permanent: bool = False) -> None:
         super().__init__(f"{error_type or 'error'}: {message}")
-        self.error_type = error_type
-        self.permanent = permanent
-
-
-# RFC 6455 section 7.4.1: the peer objects to what was sent and not to when.
-_PERMANENT_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
+        self.error_type: Final = error_type
+        self.permanent: Final = permanent
 
 
 class SessionLost(BasetenError):
     """
     Attributes:
         code: WebSocket close code; 1006 where there was no close frame.
-        permanent: Another connection would end the same way.
+        reason: The text of that frame, or what is known instead.
     """
 
     def __init__(self, code: int, reason: str = "") -> None:
         super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
-        self.permanent = code in _PERMANENT_CLOSE_CODES
+        self.code: Final = code
+        self.reason: Final = reason
 
     def __str__(self) -> str:
         detail = f": {self.reason}" if self.reason else ""
@@ -126,4 +131,4 @@ class DrainTimedOut(SessionLost):
 
     def __init__(self, waited_s: float, *, acknowledged: bool) -> None:
         super().__init__(1006, f"no last result within {waited_s:.1f} s of the end of the audio")
-        self.acknowledged = acknowledged
+        self.acknowledged: Final = acknowledged

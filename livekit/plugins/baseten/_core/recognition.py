@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .clocks import SAMPLE_RATE_HZ, WallClock
-from .errors import BasetenError, DrainTimedOut, MetadataRefused, SessionLost
+from .errors import BasetenError, DrainTimedOut, SessionLost
 from .events import (
     AudioLost,
     Event,
@@ -88,7 +88,6 @@ class Recognition:
         self._events: list[Event] = []
         self._input_ended = False
         self._reported: set[str] = set()
-        self._refusals = 0
         self._recovered_at = -1
         self._session: Session | None = None
         self._progress = _Progress()
@@ -342,15 +341,9 @@ class Recognition:
             for reason in session.unreadable.keys() - self._reported:
                 self._reported.add(reason)
                 self._events.append(MessageSkipped(reason))
-        if session.is_proven:
-            self._refusals = 0
         if session.state not in ENDED or self._progress.is_over:
             return
         self._progress.is_over = True
-        if isinstance(session.error, MetadataRefused):
-            # A server that fails while it starts looks the same: once may be chance.
-            self._refusals += 1
-            session.error.permanent = self._refusals > 1
         if self._has_said_all(session):
             self._progress.is_concluded = True
             self.give_up()

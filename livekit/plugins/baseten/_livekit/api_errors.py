@@ -1,4 +1,4 @@
-"""Errors in LiveKit's words, and with them the retry policy."""
+"""Errors in LiveKit's words, and LiveKit's retries with waits of this package."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from livekit.agents import (
     APITimeoutError,
 )
 
-from .._core.backoff import retry_delay_s
 from .._core.errors import (
     BasetenError,
     ConnectFailed,
     ConnectTimedOut,
     HandshakeRefused,
-    MetadataRefused,
-    ServerFailed,
+    LocalProtocolError,
     SessionLost,
-    WrongDialect,
 )
+from .._core.retries import retry_delay_s, rule_for
 
 # What to check, by HTTP status of the refused handshake (docs/protocol.md, handshake failures).
 _HANDSHAKE_HINTS = {
@@ -60,7 +58,7 @@ class Retries(APIConnectOptions):
 
 def to_api_error(error: BasetenError) -> APIError:
     """LiveKit's name for ``error``, and whether trying again can help."""
-    message = str(error)
+    message, retryable = str(error), rule_for(error).is_retried
     if isinstance(error, HandshakeRefused):
         hint = _HANDSHAKE_HINTS.get(error.status, message)
         if error.status < 400:
@@ -68,7 +66,7 @@ def to_api_error(error: BasetenError) -> APIError:
         return APIStatusError(
             f"Baseten refused the connection with HTTP {error.status}: {hint}",
             status_code=error.status,
-            retryable=error.status >= 400,  # of those, LiveKit knows which pass
+            retryable=retryable,
         )
     if isinstance(error, ConnectTimedOut):
         return APITimeoutError(
@@ -76,15 +74,11 @@ def to_api_error(error: BasetenError) -> APIError:
             "cold_start_timeout and prewarm()"
         )
     if isinstance(error, ConnectFailed):
-        return APIConnectionError(
-            f"Baseten cannot be reached: {message}", retryable=not error.permanent
-        )
-    if isinstance(error, (MetadataRefused, ServerFailed)):
-        return APIError(f"Baseten: {message}", retryable=not error.permanent)
+        return APIConnectionError(f"Baseten cannot be reached: {message}", retryable=retryable)
     if isinstance(error, SessionLost):
         if error.code == 1003:
             message += ": the deployment takes no WebSockets; is it a streaming model?"
-        return APIConnectionError(f"Baseten: {message}", retryable=not error.permanent)
-    if isinstance(error, WrongDialect):
-        return APIError(f"Baseten: {message}", retryable=False)
-    return APIError(f"{type(error).__name__}: {message}", retryable=False)
+        return APIConnectionError(f"Baseten: {message}", retryable=retryable)
+    if isinstance(error, LocalProtocolError):
+        return APIError(f"{type(error).__name__}: {message}", retryable=retryable)
+    return APIError(f"Baseten: {message}", retryable=retryable)

@@ -15,8 +15,9 @@ from livekit.agents import APIError
 
 from .._connection.connector import Connector, Opened
 from .._connection.timeout import within
-from .._core.errors import BasetenError, ConnectTimedOut, MetadataRefused
+from .._core.errors import BasetenError, ConnectTimedOut
 from .._core.options import Options
+from .._core.retries import Refusals
 from .._core.session import Patience, Session
 from .._core.wire import dialect_for
 from .api_errors import to_api_error
@@ -34,6 +35,7 @@ class Changeover:
         connector: Opens the new connection.
         connect_timeout_s: For its handshake, and again for the server to take its metadata.
         patience: Of its session.
+        refusals: Of the stream.
         retry_delays_s: How long to wait before each further attempt.
         is_pausing: Whether nobody speaks.
         succeeded: Called with the new connection, which has to be carried on from there.
@@ -46,6 +48,7 @@ class Changeover:
         *,
         connect_timeout_s: float,
         patience: Patience,
+        refusals: Refusals,
         retry_delays_s: Callable[[], list[float]],
         is_pausing: Callable[[], bool],
         succeeded: Callable[[Opened, Options], None],
@@ -54,6 +57,7 @@ class Changeover:
         self._connector = connector
         self._connect_timeout_s = connect_timeout_s
         self._patience = patience
+        self._refusals = refusals
         self._retry_delays_s = retry_delays_s
         self._is_pausing = is_pausing
         self._succeeded = succeeded
@@ -85,17 +89,12 @@ class Changeover:
 
     async def _run(self, options: Options) -> None:
         await asyncio.sleep(_COALESCE_S)
-        refusals = 0
         for delay_s in (*self._retry_delays_s(), None):
             try:
                 self._succeeded(await self._ready(options), options)
                 return
             except BasetenError as e:
-                if isinstance(e, MetadataRefused):
-                    # A server that fails while it starts looks the same: once may be chance.
-                    refusals += 1
-                    e.permanent = refusals > 1
-                error = to_api_error(e)
+                error = to_api_error(self._refusals.judged(e))
             if delay_s is None or not error.retryable:
                 self._failed(error)
                 return

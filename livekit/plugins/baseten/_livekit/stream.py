@@ -16,16 +16,11 @@ from livekit.agents import APIConnectOptions, APIError, stt
 from .._connection.connection import Connection
 from .._connection.connector import Connector, Opened
 from .._core.clocks import SAMPLE_RATE_HZ
-from .._core.errors import (
-    BasetenError,
-    DrainTimedOut,
-    HandshakeRefused,
-    LocalProtocolError,
-    MetadataRefused,
-)
+from .._core.errors import BasetenError, LocalProtocolError, MetadataRefused
 from .._core.events import AudioLost, HallucinationDropped, MessageSkipped, ServerWarned
 from .._core.options import Options
 from .._core.recognition import Recognition
+from .._core.retries import Refusals, Worth, asked_wait_s, rule_for, worth
 from .._core.session import Patience
 from .._core.wire import dialect_for
 from .._recording.nothing import NoRecorder
@@ -36,9 +31,6 @@ from .audio import Intake
 from .options_change import Changeover
 from .speech_events import SpeechEvents
 from .warnings import Notices
-
-# A connection that lived this long has worked, even if nobody spoke.
-_WORKED_AFTER_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,8 @@ class SpeechStream(stt.RecognizeStream):
         recorder: Recorder | NoRecorder,
     ) -> None:
         self._connector = connector
-        self._options = self._options_tried = self._options_proven = options
+        self._options = self._options_tried = options
+        self._options_accepted: Options | None = None  # those of the last connection that had them
         self._limits = limits
         self._intake = Intake()
         self._recognition = recognition
@@ -74,7 +67,8 @@ class SpeechStream(stt.RecognizeStream):
         self._recording = recorder.start(request_id, options)
         self._connect_timeout_s = conn_options.timeout
         self._connection: Connection | None = None
-        self._has_connected = False
+        self._carried_since_s = 0.0
+        self._refusals = Refusals()
         self._retry_after_s = 0.0
         self._notices = Notices(
             replay_buffer_s=limits.replay_buffer_s,
@@ -88,7 +82,7 @@ class SpeechStream(stt.RecognizeStream):
                 max_retry=conn_options.max_retry,
                 retry_interval=conn_options.retry_interval,
                 # LiveKit gives the budget back to an attempt that outlived this timeout, taking it
-                # for connected. One that timed out never was; `_named` gives back instead.
+                # for connected. One that timed out never was; `_failed` gives back instead.
                 timeout=math.inf,
                 retry_after_s=lambda: self._retry_after_s,
             ),
@@ -98,6 +92,7 @@ class SpeechStream(stt.RecognizeStream):
             connector,
             connect_timeout_s=self._connect_timeout_s,
             patience=limits.patience,
+            refusals=self._refusals,
             retry_delays_s=self._retry_delays_s,
             is_pausing=lambda: recognition.is_pausing,
             succeeded=self._changed_over,
@@ -229,15 +224,15 @@ class SpeechStream(stt.RecognizeStream):
         """One connection. LiveKit calls again after a retryable error; nothing is lost between."""
         if self._recognition.has_nothing_left:
             return
-        started_s = self._now()
         try:
             options = self._options
             self._recognition.use(dialect_for(options))
             self._take_over(await self._open(), options)
+            self._carried_since_s = self._now()
             self._apply_options()
             await self._connection_ended()
         except BasetenError as e:
-            raise self._named(e, started_s) from None
+            raise self._failed(e) from None
         except Exception as e:  # noqa: BLE001
             # Anything but an APIError would leave the call without ears until its end.
             logger.exception("unexpected error in the Baseten stream")
@@ -248,7 +243,7 @@ class SpeechStream(stt.RecognizeStream):
     async def _open(self) -> Opened:
         new_session = self._recognition.new_session
         patience_s = self._limits.cold_start_timeout_s
-        if patience_s and not self._has_connected:
+        if patience_s and self._options_accepted is None:
             return await self._connector.open_patiently(new_session, timeout_s=patience_s)
         return await self._connector.open(new_session, timeout_s=self._connect_timeout_s)
 
@@ -289,27 +284,31 @@ class SpeechStream(stt.RecognizeStream):
         await self._changeover.aclose()
         connection, self._connection = self._connection, None
         if connection is not None:
-            if connection.session.is_proven:
-                self._has_connected = True
-                self._options_proven = self._options_tried
             await connection.aclose()
 
-    def _named(self, error: BasetenError, started_s: float) -> APIError:
-        """``error`` in LiveKit's words, after giving back the budget if the connection worked."""
+    def _failed(self, error: BasetenError) -> APIError:
+        """Draw the consequences of the end of a connection.
+
+        Returns:
+            ``error`` as LiveKit is told of it.
+        """
         session = self._connection.session if self._connection is not None else None
-        # Where no question can be asked, having lived is all the proof there is.
-        if session is not None and (session.is_proven or not session.dialect.can_probe):
-            lived_s = self._now() - started_s
-            has_worked = session.has_results or lived_s > _WORKED_AFTER_S
-            if has_worked and not isinstance(error, DrainTimedOut):
-                self._num_retries = 0
-        if isinstance(error, MetadataRefused) and error.permanent and self._has_connected:
-            error.permanent = self._options == self._options_proven
-            self._options = self._options_proven
-        self._retry_after_s = error.retry_after_s if isinstance(error, HandshakeRefused) else 0.0
-        named = to_api_error(error)
-        self._recording.failed(named, recoverable=named.retryable)
-        return named
+        was = worth(session, error, lived_s=self._now() - self._carried_since_s)
+        if was is not Worth.NOTHING:
+            self._options_accepted = self._options_tried
+            self._refusals.accepted()
+        if was is Worth.WORKED and rule_for(error).gives_back:
+            self._num_retries = 0
+        judged = self._refusals.judged(error)
+        accepted = self._options_accepted
+        if isinstance(judged, MetadataRefused) and judged.permanent and accepted is not None:
+            if self._options != accepted:
+                judged = error  # worth another connection, with the options before
+            self._options = accepted
+        self._retry_after_s = asked_wait_s(judged)
+        told = to_api_error(judged)
+        self._recording.failed(told, recoverable=told.retryable)
+        return told
 
     # Changed options
 

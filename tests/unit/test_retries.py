@@ -1,11 +1,11 @@
-"""The wait before a retry, and that it tames a storm."""
+"""What is retried, what gives the budget back, and the wait before a retry: it tames a storm."""
 
 from __future__ import annotations
 
 import importlib.util
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -15,12 +15,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import ROOT
 
-from livekit.plugins.baseten._core.backoff import (
+from livekit.plugins.baseten._core.errors import BasetenError, MetadataRefused, SessionLost
+from livekit.plugins.baseten._core.options import Model, Options
+from livekit.plugins.baseten._core.retries import (
     FIRST_CEILING_S,
     LONGEST_RETRY_AFTER_S,
+    RULES,
     WIDEST_SPREAD_INTERVALS,
+    WORKED_AFTER_S,
+    Refusals,
+    Worth,
     retry_delay_s,
+    rule_for,
+    worth,
 )
+from livekit.plugins.baseten._core.session import Patience, Session
+from livekit.plugins.baseten._core.wire import dialect_for
 
 attempts = st.integers(0, 10_000)
 intervals_s = st.floats(0.0, 60.0)
@@ -197,3 +207,82 @@ def test_a_page_takes_its_tables_again_and_again(storm: ModuleType, tmp_path: Pa
         storm.write_between_markers(page, text)
     expected = f"before\n{storm.BEGIN}\nsecond\n{storm.END}\nafter\n"
     assert page.read_text(encoding="utf-8") == expected
+
+
+# What is retried (the table itself is compared with docs/design.md)
+
+
+def refusal(sent: str = "{}") -> MetadataRefused:
+    return MetadataRefused(1011, "no", sent=sent)
+
+
+def is_retried(error: BasetenError) -> bool:
+    return rule_for(error).is_retried
+
+
+def test_what_no_rule_knows_is_a_defect() -> None:
+    class New(BasetenError):
+        pass
+
+    assert rule_for(New()) is RULES[-1]
+
+
+def test_the_second_refusal_of_the_same_metadata_is_for_good() -> None:
+    refusals = Refusals()
+    assert is_retried(refusals.judged(refusal()))
+    assert is_retried(refusals.judged(refusal("other")))
+    assert not is_retried(refusals.judged(refusal()))
+    assert is_retried(refusals.judged(refusal()))  # somebody tries them once more
+
+
+def test_metadata_that_was_accepted_may_be_refused_once_more() -> None:
+    refusals = Refusals()
+    refusals.judged(refusal())
+    refusals.accepted()
+    assert is_retried(refusals.judged(refusal()))
+
+
+def test_judging_changes_no_error() -> None:
+    refusals, first, lost = Refusals(), refusal(), SessionLost(1006)
+    refusals.judged(first)
+    judged = refusals.judged(first)
+    assert (first.permanent, getattr(judged, "permanent", None)) == (False, True)
+    assert str(judged) == str(first)
+    assert refusals.judged(lost) is lost
+
+
+def session(model: Model, *, answers: Sequence[str] = ()) -> Session:
+    opened = Session(dialect_for(Options.create(model)), Patience())
+    opened.opened(0.0)
+    for answer in answers:
+        opened.received(answer, 0.1)
+    return opened
+
+
+ALIVE = '{"type": "health_check", "trace_id": "probe-1"}'
+RESULT = '{"type": "transcription", "is_final": false, "segments": []}'
+LONG_S, SHORT_S = WORKED_AFTER_S + 1.0, WORKED_AFTER_S - 1.0
+
+
+@pytest.mark.parametrize(
+    ("model", "answers", "lived_s", "expected"),
+    [
+        ("whisper", (), LONG_S, Worth.NOTHING),
+        ("whisper", (ALIVE,), SHORT_S, Worth.ACCEPTED),
+        ("whisper", (ALIVE,), LONG_S, Worth.WORKED),
+        ("whisper", (ALIVE, RESULT), SHORT_S, Worth.WORKED),
+        ("qwen3-asr", (), SHORT_S, Worth.NOTHING),
+        ("qwen3-asr", (), LONG_S, Worth.WORKED),  # there is no question it could have answered
+        ("qwen3-asr", (RESULT,), SHORT_S, Worth.WORKED),
+    ],
+)
+def test_what_a_connection_was_good_for(
+    model: Model, answers: Sequence[str], lived_s: float, expected: Worth
+) -> None:
+    lost = SessionLost(1006)
+    assert worth(session(model, answers=answers), lost, lived_s=lived_s) is expected
+
+
+def test_no_connection_and_a_refused_one_were_good_for_nothing() -> None:
+    assert worth(None, SessionLost(1006), lived_s=LONG_S) is Worth.NOTHING
+    assert worth(session("qwen3-asr"), refusal(), lived_s=LONG_S) is Worth.NOTHING
