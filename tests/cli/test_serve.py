@@ -19,6 +19,7 @@ import termios
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
@@ -206,10 +207,10 @@ def test_each_fault_that_can_be_written_can_be() -> None:
     kinds = {
         kind
         for kind in vars(faults).values()
-        if inspect.isclass(kind) and issubclass(kind, faults.Fault)
+        if inspect.isclass(kind) and issubclass(kind, faults.Fault) and is_dataclass(kind)
     }
     written = {re.split(r"[:\[]", usage)[0].replace("-", "") for usage, _ in listing()}
-    assert {kind.__name__.lower() for kind in kinds} - written == {"fault", "after", "rewrite"}
+    assert {kind.__name__.lower() for kind in kinds} - written == {"rewrite"}
 
 
 @pytest.mark.parametrize("text", ["reset@16000", "refuse:503", "park:2.5", "close:1012@8000"])

@@ -98,7 +98,7 @@ class Caller(AudioInput):
         return frame
 
     def on_detached(self) -> None:
-        """Whoever is still speaking speaks to nobody."""
+        """Throw away what nobody will hear, so that `play` returns."""
         while not self._frames.empty():
             self._frames.get_nowait()
             self._frames.task_done()

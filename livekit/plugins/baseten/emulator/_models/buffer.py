@@ -23,7 +23,11 @@ class AudioBuffer:
 
     @property
     def bytes_per_sample(self) -> int:
-        """Raises a `ValueError` for an encoding that is not known, as does all that needs it."""
+        """How long a sample is.
+
+        Raises:
+            ValueError: The encoding is not known. Whatever needs this number raises it, too.
+        """
         encoding = self._streaming.encoding
         if encoding not in BYTES_PER_SAMPLE:
             raise ValueError(
@@ -48,7 +52,7 @@ class AudioBuffer:
         return since_s >= self._streaming.partial_transcript_interval_s
 
     def clear(self) -> None:
-        """Start anew after what is in it: its time has passed, whatever became of its audio."""
+        """Empty it. The next buffer starts where this one ended."""
         self._start_bytes += len(self.pcm)
         self.pcm = bytearray()
         self.partial_at_s = 0.0

@@ -46,7 +46,7 @@ class Listening:
             raise ZeroDivisionError("division by zero")
         if self._buffer.overflows_with(frame):
             self._cut(now_s)
-            self._accept(frame)  # and the voice detector never hears it, whatever its size
+            self._accept(frame)  # not heard by the voice detector, so of any size
             return
         self._voice.heard(self._window(frame))
         self._accept(frame)

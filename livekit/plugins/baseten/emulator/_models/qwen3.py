@@ -161,7 +161,7 @@ class Qwen3Session:
             self._heard(window)
 
     def _committed(self) -> None:
-        """Finalize what there is: what is in the turn if it is speech, and nothing otherwise."""
+        """Answer with one final, an empty one where there is no speech in the turn."""
         rest = bytes(self._unheard)
         self._unheard.clear()
         is_speech = self._voice.triggered
@@ -251,7 +251,7 @@ class Qwen3Session:
         return message
 
     def _segment(self, job: Job, words: Sequence[Word], params: WhisperParams) -> Message:
-        """From the first word to the last: these times are where the speech is."""
+        """A segment starts with the first word and ends with the last one."""
         segment: Message = {
             "start_time": job.offset_s + words[0].start_s,
             "end_time": job.offset_s + words[-1].end_s,

@@ -59,7 +59,7 @@ class JobQueue:
         self._is_busy = False
 
     def __len__(self) -> int:
-        """How many are waiting, the one under way not counted."""
+        """How many wait. The one under way is not counted."""
         return len(self._waiting)
 
     @property

@@ -38,7 +38,7 @@ class AmplitudeDetector:
 
 
 class SileroDetector:
-    """The voice detector that Baseten's server uses too, from LiveKit's own copy of its model."""
+    """Silero, the voice detector that Baseten's server uses. The model is LiveKit's copy of it."""
 
     def __init__(self) -> None:
         from livekit.local_inference import VAD

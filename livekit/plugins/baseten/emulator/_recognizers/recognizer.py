@@ -72,7 +72,7 @@ class Attentive(Protocol):
     """A recognizer that wants to know which connection it hears."""
 
     def connected(self) -> Ear:
-        """There is a new connection: who hears it."""
+        """There is a new connection; return who hears it."""
 
 
 def samples_of(pcm: bytes) -> NDArray[np.int16]:

@@ -24,7 +24,7 @@ WORKER = Path(__file__).with_name("sphinx_worker.py")
 
 
 class SphinxRecognizer:
-    """English, offline, about a tenth of real time on one core. Not accurate, but honest.
+    """English, offline, about a tenth of real time on one core. It makes many mistakes.
 
     Close it when done with it; it is a context manager, too.
 

@@ -74,10 +74,10 @@ class InMemoryConnection:
         possible_hallucination: bool = False,
         failure: str | None = None,
     ) -> int:
-        """Recognize so many queued buffers, all of them if no number is given; how many it were.
+        """Recognize queued buffers, and return how many.
 
         Args:
-            jobs: How many at most.
+            jobs: How many at most; all of them if not given.
             now_s: When, in seconds.
             possible_hallucination: Whether the results look like hallucinations.
             failure: Let recognition fail, for this reason.
