@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from kit.client import ENDPOINT, KEY, metadata_of, new_stt, push
+from typing_extensions import Unpack
 
-from livekit.agents.types import NOT_GIVEN
+from livekit.agents.types import NOT_GIVEN, NotGiven
 from livekit.plugins import baseten
-from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten._cli.deployment import ModelName
+from livekit.plugins.baseten._core.options import Model, Options
+from livekit.plugins.baseten._core.wire import DIALECTS
+from livekit.plugins.baseten._livekit.arguments import OptionChanges
 
 DEFAULT_METADATA = {
     "whisper_params": {"audio_language": "en", "show_word_timestamps": True},
@@ -185,6 +192,88 @@ async def test_each_stream_has_a_copy_of_the_options() -> None:
 def test_a_stream_in_a_language_the_model_does_not_know_is_an_error() -> None:
     with pytest.raises(ValueError, match="language='klingon'"):
         new_stt().stream(language="klingon")
+
+
+# One option, one set of facts
+
+
+OPTIONS = [name for name in Options.model_fields if name != "model"]
+CHANGES = get_type_hints(OptionChanges)
+ARGUMENTS = get_type_hints(baseten.STT.__init__)
+
+
+def kinds(annotation: Any) -> set[Any]:
+    """What an argument takes, apart from what leaves it to somebody else."""
+    parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return {tuple[str, ...] if part == Sequence[str] else part for part in parts} - {
+        NotGiven,
+        type(None),
+    }
+
+
+def test_the_constructor_and_an_update_take_every_option_and_no_other() -> None:
+    assert list(CHANGES) == [*OPTIONS, "buffer_size_seconds"]
+    assert [name for name in ARGUMENTS if name in OPTIONS] == OPTIONS
+    for update in (baseten.STT.update_options, baseten.SpeechStream.update_options):
+        hints = get_type_hints(update)
+        assert hints == {"changes": Unpack[OptionChanges], "return": type(None)}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_is_the_same_wherever_it_is_named(name: str) -> None:
+    field = Options.model_fields[name]
+    assert kinds(ARGUMENTS[name]) == kinds(CHANGES[name]) == kinds(field.annotation)
+    default = inspect.signature(baseten.STT.__init__).parameters[name].default
+    if default is not NOT_GIVEN:
+        assert Options.create("whisper", **{name: default}) == Options.create("whisper")
+
+
+def test_the_docstring_tells_of_each_argument_in_its_place() -> None:
+    told = re.findall(r"^    (\w+): ", inspect.getdoc(baseten.STT.__init__) or "", re.M)
+    parameters = list(inspect.signature(baseten.STT.__init__).parameters)[1:]
+    assert [name for name in told if name != "ValueError"] == parameters
+
+
+def test_each_option_is_tried_on_the_wire() -> None:
+    assert sorted([*EVERYTHING, "keyterms"]) == sorted(OPTIONS)  # see `kit` for keyterms
+
+
+def test_an_option_that_there_is_not_is_the_error_that_python_has_for_it() -> None:
+    with pytest.raises(TypeError, match="langauge"):
+        new_stt().update_options(langauge="de")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="model"):
+        new_stt().update_options(model="qwen3-asr")  # type: ignore[call-arg]
+
+
+async def test_a_stream_can_be_changed_alone() -> None:
+    stt = new_stt()
+    async with stt.stream() as changed, stt.stream() as other:
+        changed.update_options(language="de", keyterms=["Marianne"], vad_threshold=NOT_GIVEN)
+        assert changed.options.language == "de"
+        assert changed.options.keyterms == ("Marianne",)
+        assert other.options == Options.create("whisper")
+        with pytest.raises(ValueError, match="language='klingon'"):
+            changed.update_options(language="klingon", vad_threshold=0.7)
+        assert (changed.options.language, changed.options.vad_threshold) == ("de", 0.5)
+    await stt.aclose()
+    assert await metadata_of(stt) == DEFAULT_METADATA
+
+
+@pytest.mark.parametrize("name", ["keyterms", "language_options"])
+def test_a_text_is_no_list_of_texts(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name}='Dashwood'"):
+        new_stt(**{name: "Dashwood"})
+
+
+# The models
+
+
+def test_each_model_has_a_dialect_and_a_name_on_the_command_line() -> None:
+    names = get_args(Model)
+    assert tuple(DIALECTS) == names
+    assert tuple(name.value for name in ModelName) == names
+    for model in names:
+        assert new_stt(model=model).model == model
 
 
 # Ranges

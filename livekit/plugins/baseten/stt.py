@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import math
 import os
 import uuid
-import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from livekit.agents import (
     DEFAULT_API_CONNECT_OPTIONS,
@@ -32,8 +29,16 @@ from ._core.options import Granularity, Model, Options
 from ._core.recognition import Recognition
 from ._core.session import Patience, Session
 from ._core.wire import dialect_for
-from ._core.wire.keyterms import MAX_PROMPT_TOKENS, fitted, unique
+from ._core.wire.keyterms import MAX_PROMPT_TOKENS, unique
 from ._livekit.api_errors import to_api_error
+from ._livekit.arguments import (
+    OptionChanges,
+    above,
+    at_least,
+    changed_options,
+    check_former_arguments,
+    options_in,
+)
 from ._livekit.http_session import HttpSession
 from ._livekit.recognize import recognized
 from ._livekit.stream import Limits, SpeechStream
@@ -165,47 +170,21 @@ class STT(stt.STT):
         Raises:
             ValueError: An argument is missing or out of range; the message names it.
         """
-        _check_former_arguments(sample_rate, encoding, buffer_size_seconds)
-        if language_options and not is_given(language):
-            language = "auto"
-        self._options = Options.create(
-            model,
-            **_given(
-                language=language,
-                partial_transcript_interval_s=partial_transcript_interval_s,
-                show_word_timestamps=show_word_timestamps,
-                vad_min_silence_duration_ms=vad_min_silence_duration_ms,
-                vad_speech_pad_ms=vad_speech_pad_ms,
-                use_dynamic_preprocessing=use_dynamic_preprocessing,
-                beam_width=beam_width,
-                length_penalty=length_penalty,
-                repetition_penalty=repetition_penalty,
-                beam_search_diversity_rate=beam_search_diversity_rate,
-                no_repeat_ngram_size=no_repeat_ngram_size,
-                diarization_granularity=diarization_granularity,
-            ),
-            language_options=tuple(language_options or ()),
-            enable_partial_transcripts=enable_partial_transcripts,
-            final_transcript_max_duration_s=final_transcript_max_duration_s,
-            vad_threshold=vad_threshold,
-            prompt=prompt,
-            keyterms=tuple(keyterms or ()),
-            enable_diarization=enable_diarization,
-            extra_metadata=copy.deepcopy(dict(extra_metadata or {})),
-        )
+        arguments = locals()
+        check_former_arguments(sample_rate, encoding, buffer_size_seconds)
+        self._options = Options.create(model, **options_in(arguments))
         self._session_keyterms: tuple[str, ...] = ()
         self._preflight = preflight
         self._drop_hallucinations = drop_hallucinations
-        self._warn_of_cut_keyterms(self._options.keyterms)
-        dialect_for(self._options)  # what cannot be said to this model is an error now
+        _warn_of_cut_keyterms(self._options)
         self._limits = Limits(
             patience=Patience(
-                probe_after_s=_at_least(0, health_check_interval_s=health_check_interval_s),
-                probe_timeout_s=_above(0, health_check_timeout_s=health_check_timeout_s),
-                drain_s=_above(0, drain_timeout_s=drain_timeout_s),
+                probe_after_s=at_least(0, health_check_interval_s=health_check_interval_s),
+                probe_timeout_s=above(0, health_check_timeout_s=health_check_timeout_s),
+                drain_s=above(0, drain_timeout_s=drain_timeout_s),
             ),
-            replay_buffer_s=_above(0, replay_buffer_s=replay_buffer_s),
-            cold_start_timeout_s=_at_least(0, cold_start_timeout=cold_start_timeout or 0.0),
+            replay_buffer_s=above(0, replay_buffer_s=replay_buffer_s),
+            cold_start_timeout_s=at_least(0, cold_start_timeout=cold_start_timeout or 0.0),
         )
         endpoint = Endpoint(
             resolve_url(
@@ -224,7 +203,7 @@ class STT(stt.STT):
         self._connector = Connector(
             endpoint,
             self._http.current,
-            ping_interval_s=_at_least(0, ping_interval_s=ping_interval_s),
+            ping_interval_s=at_least(0, ping_interval_s=ping_interval_s),
         )
         self._streams = weakref.WeakSet[SpeechStream]()
         super().__init__(capabilities=_capabilities(self._options))
@@ -298,31 +277,7 @@ class STT(stt.STT):
             recording.close()
         return event
 
-    def update_options(
-        self,
-        *,
-        language: NotGivenOr[str] = NOT_GIVEN,
-        language_options: NotGivenOr[Sequence[str]] = NOT_GIVEN,
-        enable_partial_transcripts: NotGivenOr[bool] = NOT_GIVEN,
-        partial_transcript_interval_s: NotGivenOr[float] = NOT_GIVEN,
-        final_transcript_max_duration_s: NotGivenOr[int] = NOT_GIVEN,
-        show_word_timestamps: NotGivenOr[bool] = NOT_GIVEN,
-        vad_threshold: NotGivenOr[float] = NOT_GIVEN,
-        vad_min_silence_duration_ms: NotGivenOr[int] = NOT_GIVEN,
-        vad_speech_pad_ms: NotGivenOr[int] = NOT_GIVEN,
-        prompt: NotGivenOr[str | None] = NOT_GIVEN,
-        keyterms: NotGivenOr[Sequence[str]] = NOT_GIVEN,
-        use_dynamic_preprocessing: NotGivenOr[bool] = NOT_GIVEN,
-        beam_width: NotGivenOr[int] = NOT_GIVEN,
-        length_penalty: NotGivenOr[float] = NOT_GIVEN,
-        repetition_penalty: NotGivenOr[float] = NOT_GIVEN,
-        beam_search_diversity_rate: NotGivenOr[float] = NOT_GIVEN,
-        no_repeat_ngram_size: NotGivenOr[int] = NOT_GIVEN,
-        enable_diarization: NotGivenOr[bool] = NOT_GIVEN,
-        diarization_granularity: NotGivenOr[Granularity] = NOT_GIVEN,
-        extra_metadata: NotGivenOr[Mapping[str, Any]] = NOT_GIVEN,
-        buffer_size_seconds: NotGivenOr[float] = NOT_GIVEN,
-    ) -> None:
+    def update_options(self, **changes: Unpack[OptionChanges]) -> None:
         """Change options of this instance and of its live streams; see the constructor.
 
         A live stream opens a second connection with the new options and moves over to it at the
@@ -332,40 +287,16 @@ class STT(stt.STT):
         Raises:
             ValueError: An argument is out of range; nothing has changed then.
         """
-        _check_former_arguments(16000, NOT_GIVEN, buffer_size_seconds)
-        changes = _given(
-            language=language,
-            language_options=tuple(language_options) if is_given(language_options) else NOT_GIVEN,
-            enable_partial_transcripts=enable_partial_transcripts,
-            partial_transcript_interval_s=partial_transcript_interval_s,
-            final_transcript_max_duration_s=final_transcript_max_duration_s,
-            show_word_timestamps=show_word_timestamps,
-            vad_threshold=vad_threshold,
-            vad_min_silence_duration_ms=vad_min_silence_duration_ms,
-            vad_speech_pad_ms=vad_speech_pad_ms,
-            prompt=prompt,
-            keyterms=tuple(keyterms) if is_given(keyterms) else NOT_GIVEN,
-            use_dynamic_preprocessing=use_dynamic_preprocessing,
-            beam_width=beam_width,
-            length_penalty=length_penalty,
-            repetition_penalty=repetition_penalty,
-            beam_search_diversity_rate=beam_search_diversity_rate,
-            no_repeat_ngram_size=no_repeat_ngram_size,
-            enable_diarization=enable_diarization,
-            diarization_granularity=diarization_granularity,
-            extra_metadata=copy.deepcopy(dict(extra_metadata))
-            if is_given(extra_metadata)
-            else NOT_GIVEN,
-        )
-        options = self._options.updated(**changes)
+        given = changed_options(changes)
+        options = self._options.updated(**given)
         dialect_for(options)
         self._options = options
         self._capabilities = _capabilities(options)
-        changes["keyterms"] = self._options_with_keyterms.keyterms
-        if is_given(keyterms) or is_given(prompt):
-            self._warn_of_cut_keyterms(changes["keyterms"])
+        told = self._options_with_keyterms
+        if given.keys() & {"keyterms", "prompt"}:
+            _warn_of_cut_keyterms(told)
         for stream in list(self._streams):
-            stream.update_options(stream.options.updated(**changes))
+            stream.use_options(stream.options.updated(**{**given, "keyterms": told.keyterms}))
 
     def prewarm(self) -> None:
         """Open a connection in the background that the next stream takes over.
@@ -424,10 +355,10 @@ class STT(stt.STT):
     def _update_session_keyterms(self, keyterms: list[str]) -> None:
         """LiveKit's hook: the session's keyterms, kept apart from the user's own."""
         self._session_keyterms = tuple(keyterms)
-        merged = self._options_with_keyterms.keyterms
-        self._warn_of_cut_keyterms(merged)
+        told = self._options_with_keyterms
+        _warn_of_cut_keyterms(told)
         for stream in list(self._streams):
-            stream.update_options(stream.options.updated(keyterms=merged))
+            stream.use_options(stream.options.updated(keyterms=told.keyterms))
 
     @property
     def _options_with_keyterms(self) -> Options:
@@ -435,19 +366,22 @@ class STT(stt.STT):
         merged = unique((*self._options.keyterms, *self._session_keyterms))
         return self._options.updated(keyterms=tuple(merged))
 
-    def _warn_of_cut_keyterms(self, keyterms: Sequence[str]) -> None:
-        if self._options.model != "whisper":
-            return
-        _, cut = fitted(self._options.prompt or "", keyterms)
-        if cut:
-            logger.warning(
-                "%d of %d keyterms do not fit into Whisper's prompt of %d tokens and were left "
-                "out; the first ones given go first",
-                len(cut),
-                len(keyterms),
-                MAX_PROMPT_TOKENS,
-                extra={"lk.pii.keyterms": cut},
-            )
+
+def _warn_of_cut_keyterms(options: Options) -> None:
+    """
+    Raises:
+        ValueError: ``options`` cannot be said to their model.
+    """
+    cut = dialect_for(options).cut_keyterms
+    if cut:
+        logger.warning(
+            "%d of %d keyterms do not fit into Whisper's prompt of %d tokens and were left "
+            "out; the first ones given go first",
+            len(cut),
+            len(options.keyterms),
+            MAX_PROMPT_TOKENS,
+            extra={"lk.pii.keyterms": cut},
+        )
 
 
 def _capabilities(options: Options) -> stt.STTCapabilities:
@@ -467,44 +401,3 @@ def _key(api_key: str | None) -> str:
     if not key:
         raise ValueError("no Baseten API key: pass api_key or set BASETEN_API_KEY")
     return key
-
-
-def _check_former_arguments(
-    sample_rate: int, encoding: NotGivenOr[str], buffer_size_seconds: NotGivenOr[float]
-) -> None:
-    """What livekit-plugins-baseten 1.8.9 took and could not do."""
-    if sample_rate != 16000:
-        raise ValueError(
-            f"sample_rate={sample_rate!r}: the server hears everything as 16000 Hz, whatever it is "
-            "told. Audio of any rate can be pushed; it is resampled here."
-        )
-    if is_given(encoding) and encoding != "pcm_s16le":
-        raise ValueError(
-            f"encoding={encoding!r}: the server recognizes pcm_s16le only; it would transcribe "
-            "mu-law as noise. Decode it before pushing."
-        )
-    if is_given(buffer_size_seconds):
-        warnings.warn(
-            "buffer_size_seconds has no effect and never had: audio goes out every 32 ms, as the "
-            "server requires",
-            DeprecationWarning,
-            stacklevel=3,
-        )
-
-
-def _given(**arguments: Any) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if is_given(value)}
-
-
-def _above(bound: float, **argument: float) -> float:
-    ((name, value),) = argument.items()
-    if not bound < value < math.inf:
-        raise ValueError(f"{name}={value!r}: must be a number of seconds above {bound:g}")
-    return value
-
-
-def _at_least(bound: float, **argument: float) -> float:
-    ((name, value),) = argument.items()
-    if not bound <= value < math.inf:
-        raise ValueError(f"{name}={value!r}: must be a number of seconds, at least {bound:g}")
-    return value

@@ -1,33 +1,57 @@
-"""What a user may set about recognition: names, defaults and ranges, checked at construction."""
+"""What a user may set about recognition: each option once, with all that is known of it.
+
+A line of `Options` says an option's name, type, default and range, what the default is for another
+model, and the field of the metadata that it becomes. Options that are not sent as they are, such as
+the language, have no such field here: their dialect in `wire/` knows what becomes of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
+# One name for each dialect that `wire/__init__` lists.
 Model = Literal["whisper", "qwen3-asr"]
 Granularity = Literal["word", "segment", "sentence", "split_segment"]
 
-# Where the two models' own defaults differ (docs/protocol.md, metadata and handshake fields).
-_MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
-    "whisper": {
-        "language": "en",
-        "vad_min_silence_duration_ms": 300,
-        "vad_speech_pad_ms": 30,
-        "show_word_timestamps": True,
-    },
-    "qwen3-asr": {
-        "language": "auto",
-        "vad_min_silence_duration_ms": 500,
-        "vad_speech_pad_ms": 100,
-        # The aligner is opt-in on the deployment, so it is opt-in here.
-        "show_word_timestamps": False,
-    },
-}
+
+class Sent:
+    """The option goes into the metadata as it is, at this path; None is left out."""
+
+    def __init__(self, *path: str) -> None:
+        self.path = path
+
+
+class DefaultOf(NamedTuple):
+    """What the option is for a model that has another default than Whisper."""
+
+    model: Model
+    value: Any
+
+
+def _as_tuple(given: object) -> object:
+    if given is None:
+        return ()
+    return tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else given
+
+
+def _as_own_dict(given: object) -> object:
+    """A copy, so that nobody can change it later."""
+    if given is None:
+        return {}
+    return copy.deepcopy(dict(given)) if isinstance(given, Mapping) else given
+
+
+_Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+_Metadata = Annotated[Mapping[str, Any], BeforeValidator(_as_own_dict)]
+
+_WHISPER, _STREAMING, _VAD = "whisper_params", "streaming_params", "streaming_vad_config"
+_SAMPLING = (_WHISPER, "whisper_sampling_params")
 
 
 class Options(BaseModel):
@@ -38,32 +62,56 @@ class Options(BaseModel):
     )
 
     model: Model = "whisper"
-    language: str = "en"
-    language_options: tuple[str, ...] = ()
+    language: Annotated[str, DefaultOf("qwen3-asr", "auto")] = "en"
+    language_options: _Strings = ()
 
-    vad_threshold: float = Field(0.5, ge=0, le=1)
-    vad_min_silence_duration_ms: int = Field(300, ge=0, le=10_000)
-    vad_speech_pad_ms: int = Field(30, ge=0, le=10_000)
+    enable_partial_transcripts: Annotated[bool, Sent(_STREAMING, "enable_partial_transcripts")] = (
+        True
+    )
+    partial_transcript_interval_s: Annotated[
+        float, Field(gt=0, le=30), Sent(_STREAMING, "partial_transcript_interval_s")
+    ] = 0.5
+    final_transcript_max_duration_s: Annotated[
+        int, Field(ge=1, le=30), Sent(_STREAMING, "final_transcript_max_duration_s")
+    ] = 30
+    # Word times need an aligner on a deployment of Qwen3-ASR, which few have.
+    show_word_timestamps: Annotated[
+        bool, Sent(_WHISPER, "show_word_timestamps"), DefaultOf("qwen3-asr", False)
+    ] = True
 
-    enable_partial_transcripts: bool = True
-    partial_transcript_interval_s: float = Field(0.5, gt=0, le=30)
-    final_transcript_max_duration_s: int = Field(30, ge=1, le=30)
-    show_word_timestamps: bool = True
+    vad_threshold: Annotated[float, Field(ge=0, le=1), Sent(_VAD, "threshold")] = 0.5
+    vad_min_silence_duration_ms: Annotated[
+        int,
+        Field(ge=0, le=10_000),
+        Sent(_VAD, "min_silence_duration_ms"),
+        DefaultOf("qwen3-asr", 500),
+    ] = 300
+    vad_speech_pad_ms: Annotated[
+        int, Field(ge=0, le=10_000), Sent(_VAD, "speech_pad_ms"), DefaultOf("qwen3-asr", 100)
+    ] = 30
 
     prompt: str | None = None
-    keyterms: tuple[str, ...] = ()
-    use_dynamic_preprocessing: bool | None = None
+    keyterms: _Strings = ()
+    use_dynamic_preprocessing: Annotated[
+        bool | None, Sent(_WHISPER, "use_dynamic_preprocessing")
+    ] = None
 
-    beam_width: int | None = Field(None, ge=1, le=64)
-    length_penalty: float | None = Field(None, ge=0)
-    repetition_penalty: float | None = Field(None, gt=0)
-    beam_search_diversity_rate: float | None = Field(None, ge=0)
-    no_repeat_ngram_size: int | None = Field(None, ge=0)
+    beam_width: Annotated[int | None, Field(ge=1, le=64), Sent(*_SAMPLING, "beam_width")] = None
+    length_penalty: Annotated[float | None, Field(ge=0), Sent(*_SAMPLING, "length_penalty")] = None
+    repetition_penalty: Annotated[
+        float | None, Field(gt=0), Sent(*_SAMPLING, "repetition_penalty")
+    ] = None
+    beam_search_diversity_rate: Annotated[
+        float | None, Field(ge=0), Sent(*_SAMPLING, "beam_search_diversity_rate")
+    ] = None
+    no_repeat_ngram_size: Annotated[
+        int | None, Field(ge=0), Sent(*_SAMPLING, "no_repeat_ngram_size")
+    ] = None
 
     enable_diarization: bool = False
     diarization_granularity: Granularity | None = None
 
-    extra_metadata: Mapping[str, Any] = Field(default_factory=dict)
+    extra_metadata: _Metadata = Field(default_factory=dict)
 
     @classmethod
     def create(cls, model: Model, **given: Any) -> Options:
@@ -72,10 +120,13 @@ class Options(BaseModel):
         Raises:
             ValueError: A value out of range; names the parameter, the value and the range.
         """
-        if model not in _MODEL_DEFAULTS:
-            raise ValueError(f'model={model!r}: must be one of "whisper", "qwen3-asr"')
+        if model not in get_args(Model):
+            names = ", ".join(f'"{name}"' for name in get_args(Model))
+            raise ValueError(f"model={model!r}: must be one of {names}")
+        if given.get("language_options"):
+            given = {"language": "auto", **given}
         try:
-            return cls(model=model, **{**_MODEL_DEFAULTS[model], **given})
+            return cls(model=model, **{**_defaults_of(model), **given})
         except ValidationError as e:
             raise ValueError(_plainly(e)) from None
 
@@ -91,6 +142,43 @@ class Options(BaseModel):
             raise ValueError(_plainly(e)) from None
         return self if changed == self else changed
 
+    def sent(self) -> dict[str, Any]:
+        """The blocks of the metadata, of those options that are sent as they are."""
+        blocks: dict[str, Any] = {}
+        for name, path in _SENT.items():
+            value = getattr(self, name)
+            if value is not None:
+                block = blocks
+                for part in path[:-1]:
+                    block = block.setdefault(part, {})
+                block[path[-1]] = value
+        return blocks
+
+    def not_among(self, names: frozenset[str]) -> str:
+        """An option that is set and not one of ``names``, "" if there is none."""
+        for name, field in type(self).model_fields.items():
+            if name not in names and getattr(self, name) != field.get_default():
+                return name
+        return ""
+
+
+_SENT = {
+    name: marker.path
+    for name, field in Options.model_fields.items()
+    for marker in field.metadata
+    if isinstance(marker, Sent)
+}
+
+
+def _defaults_of(model: Model) -> dict[str, Any]:
+    """What `Options` has another default of, for this model."""
+    return {
+        name: marker.value
+        for name, field in Options.model_fields.items()
+        for marker in field.metadata
+        if isinstance(marker, DefaultOf) and marker.model == model
+    }
+
 
 def _plainly(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
@@ -102,9 +190,8 @@ def _plainly(error: ValidationError) -> str:
 def _allowed(parameter: str) -> str:
     """What `Options` says of a numeric field: its type and range, in words."""
     field = Options.model_fields.get(parameter)
-    if field is None or not field.metadata:
+    if field is None:
         return ""
-    kind = "a whole number" if "int" in str(field.annotation) else "a number"
     bounds: list[str] = []
     for constraint in field.metadata:
         if isinstance(constraint, Ge):
@@ -113,4 +200,7 @@ def _allowed(parameter: str) -> str:
             bounds.append(f"above {constraint.gt:g}")
         elif isinstance(constraint, Le):
             bounds.append(f"at most {constraint.le:g}")
+    if not bounds:
+        return ""
+    kind = "a whole number" if "int" in str(field.annotation) else "a number"
     return f"{kind}, {' and '.join(bounds)}"

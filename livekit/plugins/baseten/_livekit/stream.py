@@ -8,7 +8,7 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, stt
@@ -27,6 +27,7 @@ from .._recording.nothing import NoRecorder
 from .._recording.recording import Recorder
 from ..log import logger
 from .api_errors import Retries, to_api_error
+from .arguments import OptionChanges, changed_options
 from .audio import Intake
 from .options_change import Changeover
 from .speech_events import SpeechEvents
@@ -201,8 +202,18 @@ class SpeechStream(stt.RecognizeStream):
         """What this stream recognizes with, or is about to."""
         return self._options
 
-    def update_options(self, options: Options) -> None:
-        """Recognize with ``options`` from the next pause in the speech on; see `STT`."""
+    def update_options(self, **changes: Unpack[OptionChanges]) -> None:
+        """Change options of this stream alone; see `STT.update_options`.
+
+        Raises:
+            ValueError: An argument is out of range; nothing has changed then.
+        """
+        options = self._options.updated(**changed_options(changes))
+        dialect_for(options)
+        self.use_options(options)
+
+    def use_options(self, options: Options) -> None:
+        """For `STT`: recognize with ``options`` from the next pause in the speech on."""
         if options != self._options:
             self._options = options
             self._recording.changed(options)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .._core.clocks import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ
+from .._core.wire import is_audio
 
 VERSION = 1
 
@@ -24,7 +25,6 @@ _GAP_S = 0.1
 # Whoever gives a shorter key gives none: "any", to a Baseten that takes any.
 _SHORTEST_SECRET = 12
 
-_AUDIO_IN_TEXT = '{"type":"input_audio_buffer.append"'  # Qwen3-ASR
 _WAV_HEADER_BYTES = 44
 
 
@@ -99,7 +99,7 @@ class Tape:
                 fields["silence"] = silence
             self._sent = self._extended(self._sent, _Stretch(fields, start, stop, at, at))
         for frame in frames:
-            if isinstance(frame, str) and not frame.startswith(_AUDIO_IN_TEXT):
+            if isinstance(frame, str) and not is_audio(frame):
                 self.line("sent_text", {"connection": connection, "text": frame}, at)
 
     def received(self, connection: int, text: str, at: float) -> None:

@@ -14,6 +14,7 @@ from ..._connection.connector import Connector
 from ..._core.endpoint import Endpoint
 from ..._core.errors import BasetenError, MetadataRefused
 from ..._core.options import Options
+from ..._core.wire import dialect_for
 from ..._livekit.api_errors import to_api_error
 from ..._livekit.http_session import HttpSession
 from ...stt import STT
@@ -124,8 +125,11 @@ class Checkup:
             raise await self._not_opened(e, e.__context__) from None
         self._steps.done("handshake", "a WebSocket")
         self._steps.done("key", "accepted")
-        is_asked = self._options.model == "whisper"
-        told = "accepted" if is_asked else "sent; Qwen3-ASR does not confirm it"
+        told = (
+            "accepted"
+            if dialect_for(self._options).can_probe
+            else "sent; Qwen3-ASR does not confirm it"
+        )
         self._steps.done("metadata", told)
         if took_s > diagnosis.ASLEEP_S:
             self.measured.woke_s = took_s
@@ -174,7 +178,7 @@ class Checkup:
             self._steps.done("handshake", "a WebSocket")
             self._steps.done("key", "accepted")
         self._steps.done(step, how, "failed")
-        if isinstance(cause, MetadataRefused) and self._options.model == "whisper":
+        if isinstance(cause, MetadataRefused) and dialect_for(self._options).can_probe:
             return await self._metadata_refused(error)
         return self._explained(error, cause)
 

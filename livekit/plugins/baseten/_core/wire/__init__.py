@@ -13,7 +13,9 @@ qwen3-asr  base64 in ``...append``      ``...commit``               ``...commit`
 
 from __future__ import annotations
 
-from ..options import Options
+from collections.abc import Callable
+
+from ..options import Model, Options
 from .frames import (
     Alive,
     Dialect,
@@ -29,7 +31,11 @@ from .frames import (
 from .qwen3 import Qwen3
 from .whisper import Whisper
 
+# Here is where a dialect is listed. Its name stands in `Model`, too.
+DIALECTS: dict[Model, Callable[[Options], Dialect]] = {"whisper": Whisper, "qwen3-asr": Qwen3}
+
 __all__ = [
+    "DIALECTS",
     "Alive",
     "Dialect",
     "EndAudio",
@@ -40,6 +46,7 @@ __all__ = [
     "Unknown",
     "Word",
     "dialect_for",
+    "is_audio",
     "mean_confidence",
 ]
 
@@ -50,4 +57,16 @@ def dialect_for(options: Options) -> Dialect:
     Raises:
         ValueError: An option that this model cannot take.
     """
-    return Qwen3(options) if options.model == "qwen3-asr" else Whisper(options)
+    return DIALECTS[options.model](options)
+
+
+def is_audio(frame: str | bytes) -> bool:
+    """``frame``, of any dialect, is one of audio."""
+    return isinstance(frame, bytes) or frame.startswith(_AUDIO_HEADS)
+
+
+_AUDIO_HEADS = tuple(
+    dialect.audio_head
+    for dialect in (DIALECTS[model](Options.create(model)) for model in DIALECTS)
+    if dialect.audio_head is not None
+)

@@ -158,6 +158,16 @@ class Dialect(Protocol):
         """Standard code of the language that was asked for, "" to detect it."""
         ...
 
+    @property
+    def audio_head(self) -> str | None:
+        """How a text frame with audio begins; None where audio is binary."""
+        ...
+
+    @property
+    def cut_keyterms(self) -> Sequence[str]:
+        """The keyterms that the model is not told, because they do not fit."""
+        ...
+
     def opening(self) -> str:
         """The first frame of every connection."""
         ...

@@ -21,6 +21,24 @@ _AUDIO_HEAD = '{"type":"input_audio_buffer.append","audio":"'
 _AUDIO_TAIL = '"}'
 _COMMIT = '{"type":"input_audio_buffer.commit"}'
 
+# The options that this model knows.
+_TAKEN = frozenset(
+    {
+        "model",
+        "language",
+        "enable_partial_transcripts",
+        "partial_transcript_interval_s",
+        "final_transcript_max_duration_s",
+        "show_word_timestamps",
+        "vad_threshold",
+        "vad_min_silence_duration_ms",
+        "vad_speech_pad_ms",
+        "prompt",
+        "keyterms",
+        "extra_metadata",
+    }
+)
+
 # Its errors have no types, and the socket closes after each. Of these words, what was sent is to
 # blame; of others, "capacity" first among them, the moment.
 _PERMANENT = ("invalid", "unsupported", "malformed", "not supported", "unknown model", "binary")
@@ -40,9 +58,13 @@ class Qwen3:
     answers_each_end = True
     acknowledges_end = False
     can_probe = False
+    audio_head = _AUDIO_HEAD
+    cut_keyterms = ()  # they have a field of their own, without a limit
 
     def __init__(self, options: Options) -> None:
-        _refuse_whisper_only(options)
+        if name := options.not_among(_TAKEN):
+            value = getattr(options, name)
+            raise ValueError(f"{name}={value!r}: Whisper has this option, Qwen3-ASR does not")
         self._introduction = _writing.Introduction(_handshake(options))
         self.language = self._introduction.language
         self.sends_partials = options.enable_partial_transcripts
@@ -102,33 +124,10 @@ def _refuse_other_dialect(raw: dict[str, Any]) -> None:
 
 def _handshake(options: Options) -> dict[str, Any]:
     whisper_params: dict[str, Any] = {
-        "audio_language": _language.to_qwen3("language", options.language),
-        "show_word_timestamps": options.show_word_timestamps,
+        "audio_language": _language.to_qwen3("language", options.language)
     }
     if options.prompt:
         whisper_params["prompt"] = options.prompt
     if terms := _prompt.unique(options.keyterms):
         whisper_params["keyterms"] = terms
-    handshake = {
-        "whisper_params": whisper_params,
-        "streaming_params": _writing.streaming_params(options),
-        "streaming_vad_config": _writing.streaming_vad_config(options),
-    }
-    return _writing.merged(handshake, options.extra_metadata)
-
-
-def _refuse_whisper_only(options: Options) -> None:
-    for name in (
-        "language_options",
-        "use_dynamic_preprocessing",
-        "beam_width",
-        "length_penalty",
-        "repetition_penalty",
-        "beam_search_diversity_rate",
-        "no_repeat_ngram_size",
-        "enable_diarization",
-        "diarization_granularity",
-    ):
-        value = getattr(options, name)
-        if value not in (None, (), False):
-            raise ValueError(f"{name}={value!r}: Whisper has this option, Qwen3-ASR does not")
+    return _writing.metadata(options, whisper_params)

@@ -35,10 +35,12 @@ class Whisper:
     answers_each_end = False
     acknowledges_end = True
     can_probe = True
+    audio_head = None
 
     def __init__(self, options: Options) -> None:
         self._introduction = _writing.Introduction(_metadata(options))
         self.language = self._introduction.language
+        self.cut_keyterms = _prompt.fitted(options.prompt or "", options.keyterms)[1]
         self.sends_partials = options.enable_partial_transcripts
         self.partial_interval_samples = round(
             options.partial_transcript_interval_s * SAMPLE_RATE_HZ
@@ -100,8 +102,7 @@ class Whisper:
 def _metadata(options: Options) -> dict[str, Any]:
     """Only what the user set or what every runtime accepts: older ones reject unknown fields."""
     whisper_params: dict[str, Any] = {
-        "audio_language": _language.to_whisper("language", options.language),
-        "show_word_timestamps": options.show_word_timestamps,
+        "audio_language": _language.to_whisper("language", options.language)
     }
     if options.language_options:
         whisper_params["language_options"] = [
@@ -110,32 +111,12 @@ def _metadata(options: Options) -> dict[str, Any]:
         ]
     if prompt := _prompt.with_keyterms(options.prompt, options.keyterms):
         whisper_params["prompt"] = prompt
-    if options.use_dynamic_preprocessing is not None:
-        whisper_params["use_dynamic_preprocessing"] = options.use_dynamic_preprocessing
-    sampling = {
-        name: value
-        for name in (
-            "beam_width",
-            "length_penalty",
-            "repetition_penalty",
-            "beam_search_diversity_rate",
-            "no_repeat_ngram_size",
-        )
-        if (value := getattr(options, name)) is not None
-    }
-    if sampling:
-        whisper_params["whisper_sampling_params"] = sampling
     if options.enable_diarization:
         whisper_params["enable_diarization"] = True
         # The server's default, sentences, holds back whatever has no full stop yet.
         granularity = options.diarization_granularity or "split_segment"
         whisper_params["diarization_granularity"] = granularity
-    metadata = {
-        "whisper_params": whisper_params,
-        "streaming_params": _writing.streaming_params(options),
-        "streaming_vad_config": _writing.streaming_vad_config(options),
-    }
-    return _writing.merged(metadata, options.extra_metadata)
+    return _writing.metadata(options, whisper_params)
 
 
 def _refuse_other_dialect(raw: dict[str, Any]) -> None:

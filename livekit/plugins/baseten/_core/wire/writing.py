@@ -15,22 +15,19 @@ def compact(raw: Mapping[str, Any]) -> str:
     return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
 
 
-def streaming_params(options: Options) -> dict[str, Any]:
-    return {
-        "encoding": "pcm_s16le",
-        "sample_rate": SAMPLE_RATE_HZ,
-        "enable_partial_transcripts": options.enable_partial_transcripts,
-        "partial_transcript_interval_s": options.partial_transcript_interval_s,
-        "final_transcript_max_duration_s": options.final_transcript_max_duration_s,
-    }
+def metadata(options: Options, whisper_params: Mapping[str, Any]) -> dict[str, Any]:
+    """The first frame of a connection.
 
-
-def streaming_vad_config(options: Options) -> dict[str, Any]:
-    return {
-        "threshold": options.vad_threshold,
-        "min_silence_duration_ms": options.vad_min_silence_duration_ms,
-        "speech_pad_ms": options.vad_speech_pad_ms,
+    Args:
+        options: Those that are sent as they are, in any dialect, and the user's own fields, which
+            are laid over all.
+        whisper_params: Of the dialect.
+    """
+    blocks = {
+        "whisper_params": whisper_params,
+        "streaming_params": {"encoding": "pcm_s16le", "sample_rate": SAMPLE_RATE_HZ},
     }
+    return merged(merged(blocks, options.sent()), options.extra_metadata)
 
 
 def merged(metadata: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
