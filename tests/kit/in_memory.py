@@ -57,7 +57,7 @@ class Wire:
         self.up: deque[str | bytes] = deque()
         self.down: deque[str] = deque()
         self.said: dict[bool, str] = {}  # the last partial and the last final
-        session.opened(now)
+        session.start(now)
 
     def arrive(self, frames: int) -> None:
         for _ in range(min(frames, len(self.up))):
@@ -135,12 +135,12 @@ class Call:
     def cut(self, _: int = 0) -> None:
         """The connection is gone, and everything with it that was under way."""
         if self.wire is not None:
-            self.wire.session.disconnected(1006, "cut")
+            self.wire.session.receive_close(1006, "cut")
             self._take()
 
     def send(self, frames: int) -> None:
         if self.wire is not None:
-            self.wire.up += self.recognition.outgoing(self.now, frames)
+            self.wire.up += self.recognition.take_outgoing(self.now, frames)
             self._take()
 
     def arrive(self, frames: int) -> None:
@@ -160,19 +160,19 @@ class Call:
             text = wire.down.popleft()
             if '"type":"transcription"' in text:
                 wire.said['"is_final":true' in text] = text
-            wire.session.received(text, self.now)
+            wire.session.receive(text, self.now)
             self._take()
             if self.wire is not wire:
                 return
         closing = wire.server.closing
         if closing is not None and not wire.down and wire.session.state not in ENDED:
-            wire.session.disconnected(closing.code, closing.reason)
+            wire.session.receive_close(closing.code, closing.reason)
             self._take()
 
     def repeat(self, is_final: int) -> None:
         """The server says its last partial or final again, as Baseten's does with doubtful ones."""
         if self.wire is not None and bool(is_final) in self.wire.said:
-            self.wire.session.received(self.wire.said[bool(is_final)], self.now)
+            self.wire.session.receive(self.wire.said[bool(is_final)], self.now)
             self._take()
 
     def change(self, options: Options) -> None:
@@ -186,11 +186,11 @@ class Call:
             return
         session = Session(dialect_for(options), Patience())
         self.next_wire = wire = Wire(session, options.model, self.now)
-        wire.up += session.outgoing(self.now, ALL)
+        wire.up += session.take_outgoing(self.now, ALL)
         wire.arrive(ALL)
         wire.answer()
         while wire.down:
-            session.received(wire.down.popleft(), self.now)
+            session.receive(wire.down.popleft(), self.now)
         # Qwen3-ASR answers nothing before there is audio.
         assert session.is_proven or options.model == "qwen3-asr"
 
@@ -210,11 +210,11 @@ class Call:
         until = self.now + milliseconds / 1000
         if self._unsettled_s + milliseconds / 1000 > _SLOWEST_S:
             self.settle()
-        while (due := self.recognition.deadline()) is not None and due <= until:
+        while (due := self.recognition.deadline) is not None and due <= until:
             if self.wire is None:
                 break
             self.now = max(self.now, due)
-            self.recognition.expired(self.now)
+            self.recognition.tick(self.now)
             self._take()
             self.settle()
         self._unsettled_s += until - self.now
@@ -262,7 +262,7 @@ class Call:
     def _take(self) -> None:
         """What `SpeechStream` does after whatever happens."""
         self.recognition.advance(self.now)
-        self.events += self.recognition.events()
+        self.events += self.recognition.take_events()
         if self.wire is None or self.is_over:
             return
         if self.recognition.is_done:
@@ -274,7 +274,7 @@ class Call:
         self.wire = self.next_wire = None
         self.is_over = True
         self.recognition.give_up()
-        self.events += self.recognition.events()
+        self.events += self.recognition.take_events()
 
 
 # What must be true of any call

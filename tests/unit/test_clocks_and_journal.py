@@ -105,7 +105,7 @@ def sent(clock: ConnectionClock, plan: list[tuple[bool, int]], origin: int) -> l
     """The stream position at each connection sample, and at the end."""
     positions, at = [], origin
     for is_audio, samples in plan:
-        (clock.audio if is_audio else clock.silence)(samples)
+        (clock.add_audio if is_audio else clock.add_silence)(samples)
         for _ in range(samples):
             positions.append(at)
             at += is_audio
@@ -150,8 +150,8 @@ def test_stream_time_never_runs_backwards(
 def test_an_hour_of_flushes_is_remembered_only_until_its_finals() -> None:
     clock = ConnectionClock(0)
     for _ in range(10_000):
-        clock.audio(512)
-        clock.silence(512)
+        clock.add_audio(512)
+        clock.add_silence(512)
         clock.forget(clock.sent)
     assert clock.to_stream(clock.sent) == 10_000 * 512
     assert len(clock._connection) <= 2
@@ -170,7 +170,7 @@ class Calls:
         now_s, stop, last_s = EPOCH_S, 0, 0.0
         for pause_s, samples in blocks:
             now_s += pause_s
-            self.wall.pushed(stop + samples, now_s)
+            self.wall.push(stop + samples, now_s)
             begun_s = max(last_s, now_s - samples / SAMPLE_RATE_HZ)
             self.pushed.append((stop, stop + samples, begun_s, now_s))
             stop, last_s = stop + samples, now_s
@@ -281,7 +281,7 @@ def test_a_recording_pushed_at_once_was_all_pushed_now() -> None:
 def test_a_steady_hour_is_remembered_in_a_few_numbers(jitter_s: float) -> None:
     wall, draw = WallClock(), random.Random(5)
     for n in range(1, 72_001):
-        wall.pushed(n * 800, EPOCH_S + n * 0.05 + draw.uniform(-jitter_s, jitter_s))
+        wall.push(n * 800, EPOCH_S + n * 0.05 + draw.uniform(-jitter_s, jitter_s))
     assert len(wall._positions) < 5
     assert wall.at(57_600_000 - 1) == pytest.approx(EPOCH_S + 3600, abs=JITTER_S + jitter_s)
 
@@ -289,7 +289,7 @@ def test_a_steady_hour_is_remembered_in_a_few_numbers(jitter_s: float) -> None:
 def test_an_hour_of_stalls_is_remembered_only_until_its_finals() -> None:
     wall = WallClock()
     for n in range(1, 72_001):
-        wall.pushed(n * 800, EPOCH_S + n * 0.05 + 0.04 * math.sin(n))
+        wall.push(n * 800, EPOCH_S + n * 0.05 + 0.04 * math.sin(n))
         if n % 100 == 0:
             wall.forget(n * 800)
     assert len(wall._positions) <= 101

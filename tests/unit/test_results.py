@@ -26,12 +26,12 @@ def reading(
     session, journal = Session(dialect, Patience()), Journal()
     journal.push(bytes(2 * (origin + round(sent_s * RATE))))
     journal.forget(origin)
-    session.opened(0.0)
+    session.start(0.0)
     session.attach(journal, [], 0.0)
-    while session.outgoing(0.0, 1000):
+    while session.take_outgoing(0.0, 1000):
         pass
     results = Results(dialect.language)
-    results.attached(session)
+    results.attach(session)
     return results, session
 
 
@@ -40,7 +40,7 @@ def result(text: str = "hi", *, final: bool = True, **details: Any) -> Transcrip
 
 
 def final_of(results: Results, transcript: Transcript) -> Hypothesis:
-    (heard,) = results.final(transcript)
+    (heard,) = results.read_final(transcript)
     return heard
 
 
@@ -85,8 +85,8 @@ def test_a_word_without_a_time_has_the_utterances(word: Word, start: int, end: i
 
 def test_made_up_silence_moves_no_word() -> None:
     results, session = reading(sent_s=1.0)
-    session.clock.silence(19 * CHUNK)
-    session.clock.audio(RATE)
+    session.clock.add_silence(19 * CHUNK)
+    session.clock.add_audio(RATE)
     after_s = (session.clock.sent - RATE) / RATE
     heard = final_of(
         results,
@@ -115,9 +115,9 @@ def test_a_final_that_was_forced_by_a_flush_ends_where_the_audio_does() -> None:
 
 def test_the_first_partial_says_where_speech_began() -> None:
     results, _ = reading()
-    first = results.partial(result(final=False, start_s=0.0, end_s=10.0))
+    first = results.read_partial(result(final=False, start_s=0.0, end_s=10.0))
     assert first.start == 10 * RATE - CHUNK  # it came with the first frame of speech
-    second = results.partial(result("hi there", final=False, start_s=0.0, end_s=10.5))
+    second = results.read_partial(result("hi there", final=False, start_s=0.0, end_s=10.5))
     assert second.start == first.start
     heard = final_of(results, result("hi there", start_s=0.0, end_s=12.0))
     assert heard.start == first.start
@@ -127,14 +127,14 @@ def test_the_first_partial_says_where_speech_began() -> None:
 
 def test_a_first_partial_of_a_young_buffer_says_no_more_than_the_buffer() -> None:
     results, _ = reading()
-    first = results.partial(result(final=False, start_s=2.0, end_s=2.4))
+    first = results.read_partial(result(final=False, start_s=2.0, end_s=2.4))
     assert first.start == 2 * RATE
 
 
 def test_on_a_new_connection_an_onset_is_heard_anew() -> None:
     results, session = reading()
-    results.partial(result(final=False, start_s=0.0, end_s=10.0))
-    results.attached(session)
+    results.read_partial(result(final=False, start_s=0.0, end_s=10.0))
+    results.attach(session)
     assert final_of(results, result(start_s=3.0, end_s=5.0)).start == 3 * RATE
 
 
@@ -160,7 +160,7 @@ def test_whatever_is_missing_or_wrong_the_times_are_in_order_and_in_the_stream(
 ) -> None:
     results, session = reading(origin=RATE, sent_s=10.0)
     said = result(final=final, **details)
-    heard = final_of(results, said) if final else results.partial(said)
+    heard = final_of(results, said) if final else results.read_partial(said)
     stop = session.clock.to_stream(session.clock.sent)
     assert RATE <= heard.start <= heard.end <= stop
     assert all(RATE <= w.start <= w.end <= stop for w in heard.words)
@@ -195,16 +195,16 @@ def test_an_empty_final_that_says_nothing_of_its_length_accounts_for_nothing() -
 
 def test_until_a_server_names_one_the_language_is_the_one_asked_for() -> None:
     results, _ = reading(asked="de-CH")
-    assert results.partial(result(final=False)).language == "de"
+    assert results.read_partial(result(final=False)).language == "de"
     assert final_of(results, result(language="fr")).language == "fr"
     assert final_of(results, result()).language == "fr"
 
 
 def test_a_language_to_be_detected_is_none_until_it_is() -> None:
     results, _ = reading(asked="auto")
-    assert results.partial(result(final=False)).language == ""
+    assert results.read_partial(result(final=False)).language == ""
     assert final_of(results, result(language="fr")).language == "fr"
-    assert results.partial(result(final=False)).language == "fr"
+    assert results.read_partial(result(final=False)).language == "fr"
 
 
 def test_details_are_handed_on() -> None:
@@ -218,12 +218,12 @@ def test_details_are_handed_on() -> None:
 
 def test_where_several_people_spoke_each_part_has_its_own_times() -> None:
     results, _ = reading()
-    results.partial(result(final=False, start_s=0.0, end_s=10.0))
+    results.read_partial(result(final=False, start_s=0.0, end_s=10.0))
     parts = (
         result("yes", words=(Word("yes", 1.0, 1.5, 0.9, "A"),), start_s=0.0, end_s=2.0),
         result("no", start_s=2.0, end_s=3.0, speaker="B"),
     )
-    first, second = results.final(result("yes no", start_s=0.0, end_s=3.0, parts=parts))
+    first, second = results.read_final(result("yes no", start_s=0.0, end_s=3.0, parts=parts))
     assert (first.text, first.start, first.end) == ("yes", RATE, RATE * 3 // 2)
     assert (second.text, second.speaker, second.start, second.end) == (
         "no",

@@ -63,19 +63,19 @@ def in_state(state: State) -> tuple[Session, Journal]:
     session, journal = new_session(), Journal()
     if state is State.CONNECTING:
         return session, journal
-    session.opened(0.0)
-    session.outgoing(0.0, 100)
+    session.start(0.0)
+    session.take_outgoing(0.0, 100)
     if state is State.FAILED:
-        session.disconnected(1006)
+        session.receive_close(1006)
     if state in (State.WAITING, State.FAILED):
         return session, journal
     session.attach(journal, [], 0.0)
     if state is State.STREAMING:
         return session, journal
     session.finish(journal.stop)
-    session.outgoing(0.0, 100)
+    session.take_outgoing(0.0, 100)
     if state is State.CLOSED:
-        session.received(FINISHED, 0.0)
+        session.receive(FINISHED, 0.0)
     assert session.state is state
     return session, journal
 
@@ -83,17 +83,17 @@ def in_state(state: State) -> tuple[Session, Journal]:
 def streaming(**options: Any) -> tuple[Session, Journal]:
     """As a call finds it: attached to a stream, the metadata sent, the server proven."""
     session, journal = new_session(**options), Journal()
-    session.opened(0.0)
+    session.start(0.0)
     session.attach(journal, [], 0.0)
-    session.outgoing(0.0, 100)
-    session.received(alive(), 0.0)
-    session.received_frames()
+    session.take_outgoing(0.0, 100)
+    session.receive(alive(), 0.0)
+    session.take_frames()
     return session, journal
 
 
 def everything(session: Session, now: float = 0.0) -> list[str | bytes]:
     out: list[str | bytes] = []
-    while frames := session.outgoing(now, 32):
+    while frames := session.take_outgoing(now, 32):
         out += frames
     return out
 
@@ -109,14 +109,14 @@ def texts(frames: list[str | bytes]) -> list[Any]:
 # Moves
 
 MOVES: dict[Input, Callable[[Session], None]] = {
-    Input.OPENED: lambda session: session.opened(0.0),
+    Input.START: lambda session: session.start(0.0),
     Input.ATTACH: lambda session: session.attach(Journal(), [], 0.0),
     Input.FINISH: lambda session: session.finish(0),
-    Input.LAST: lambda session: session.received(FINISHED, 0.0),
-    Input.FAILURE: lambda session: session.failed(SessionLost(1006)),
+    Input.LAST: lambda session: session.receive(FINISHED, 0.0),
+    Input.FAIL: lambda session: session.fail(SessionLost(1006)),
 }
 # What comes from outside may come too late, or unasked: that is no mistake of ours.
-FORGIVEN = {(state, Input.FAILURE) for state in ENDED} | {
+FORGIVEN = {(state, Input.FAIL) for state in ENDED} | {
     (state, Input.LAST) for state in State if state is not State.DRAINING
 }
 
@@ -153,8 +153,8 @@ def test_nothing_leads_out_of_an_end_and_every_other_state_leads_to_one() -> Non
 def test_the_metadata_goes_first_and_then_a_question_that_only_it_can_follow() -> None:
     session, journal = new_session(), Journal()
     journal.push(bytes(CHUNK_BYTES * 3))
-    assert session.outgoing(0.0, 100) == []
-    session.opened(0.0)
+    assert session.take_outgoing(0.0, 100) == []
+    session.start(0.0)
     session.attach(journal, [], 0.0)
     opening, question, *rest = everything(session)
     assert opening == session.dialect.opening()
@@ -164,7 +164,7 @@ def test_the_metadata_goes_first_and_then_a_question_that_only_it_can_follow() -
 
 def test_a_connection_in_waiting_sends_its_metadata_once_and_no_audio() -> None:
     session = new_session()
-    session.opened(0.0)
+    session.start(0.0)
     assert len(everything(session)) == 2
     session.attach(Journal(), [], 9.0)
     assert everything(session) == []
@@ -188,7 +188,7 @@ def test_whatever_the_pushes_are_the_frames_are_512_samples_and_the_audio_is_the
         journal.push(pcm)
         pushed += pcm
         if data.draw(st.booleans()):
-            sent += session.outgoing(0.0, limit)
+            sent += session.take_outgoing(0.0, limit)
     sent += everything(session)
     assert all(len(frame) == CHUNK_BYTES for frame in audio(sent))
     whole = len(pushed) // CHUNK_BYTES * CHUNK_BYTES
@@ -206,7 +206,7 @@ def test_whatever_the_pushes_are_the_frames_are_512_samples_and_the_audio_is_the
 def test_a_limit_bounds_what_goes_out_at_once() -> None:
     session, journal = streaming()
     journal.push(bytes(CHUNK_BYTES * 1000))
-    assert len(session.outgoing(0.0, 32)) == 32
+    assert len(session.take_outgoing(0.0, 32)) == 32
     assert len(everything(session)) == 968
 
 
@@ -214,7 +214,7 @@ def test_a_new_connection_starts_with_what_the_journal_still_has() -> None:
     session, journal = new_session(), Journal()
     journal.push(np.arange(2000, dtype="<i2").tobytes())
     journal.forget(700)
-    session.opened(0.0)
+    session.start(0.0)
     session.attach(journal, [], 0.0)
     (first, *_) = audio(everything(session))
     assert first == np.arange(700, 1212, dtype="<i2").tobytes()
@@ -272,7 +272,7 @@ def test_a_flush_waits_for_the_audio_before_it() -> None:
     session, journal = streaming()
     journal.push(bytes(CHUNK_BYTES * 40))
     session.flush(Flush(1, journal.stop))
-    first = session.outgoing(0.0, 32)
+    first = session.take_outgoing(0.0, 32)
     assert len(audio(first)) == 32
     assert texts(first) == []
     assert len(texts(everything(session))) == 1
@@ -282,7 +282,7 @@ def test_flushes_without_an_answer_are_sent_again_on_a_new_connection() -> None:
     flush = Flush(1, 100, trace_id="flush-1", due_s=3.0)
     session, journal = new_session(), Journal()
     journal.push(bytes(100 * 2))
-    session.opened(0.0)
+    session.start(0.0)
     session.attach(journal, [flush], 0.0)
     assert flush.due_s is None
     assert "flush-1" in str(everything(session)[-1])
@@ -293,57 +293,57 @@ def test_flushes_without_an_answer_are_sent_again_on_a_new_connection() -> None:
 
 def test_frames_are_handed_over_once_in_order() -> None:
     session, _ = streaming()
-    session.received(final("one"), 1.0)
-    session.received(alive(), 1.0)
-    assert [type(frame) for frame in session.received_frames()] == [Transcript, Alive]
-    assert session.received_frames() == []
+    session.receive(final("one"), 1.0)
+    session.receive(alive(), 1.0)
+    assert [type(frame) for frame in session.take_frames()] == [Transcript, Alive]
+    assert session.take_frames() == []
 
 
 def test_what_cannot_be_read_is_counted_by_kind_and_otherwise_ignored() -> None:
     session, _ = streaming()
     for text in ("<html>", "<html>", "[]", "5", final()):
-        session.received(text, 1.0)
+        session.receive(text, 1.0)
     assert session.state is State.STREAMING
     assert sorted(session.unreadable.values()) == [1, 1, 2]
-    assert len(session.received_frames()) == 1
+    assert len(session.take_frames()) == 1
 
 
 @pytest.mark.parametrize("text", [alive(), final(), final("", is_final=False), ACKNOWLEDGED])
 def test_an_answer_that_only_accepted_metadata_can_have_is_the_proof(text: str) -> None:
     session = new_session()
-    session.opened(0.0)
+    session.start(0.0)
     assert not session.is_proven
-    session.received(text, 0.1)
+    session.receive(text, 0.1)
     assert session.is_proven
 
 
 @pytest.mark.parametrize("text", ["<html>", error(recoverable=True), '{"type":"hello"}'])
 def test_other_messages_prove_nothing(text: str) -> None:
     session = new_session()
-    session.opened(0.0)
-    session.received(text, 0.1)
+    session.start(0.0)
+    session.receive(text, 0.1)
     assert not session.is_proven
 
 
 def test_only_results_are_results() -> None:
     session, _ = streaming()
-    session.received(ACKNOWLEDGED, 1.0)
+    session.receive(ACKNOWLEDGED, 1.0)
     assert not session.has_results
-    session.received(final(), 1.0)
+    session.receive(final(), 1.0)
     assert session.has_results
 
 
 def test_a_recoverable_error_is_a_frame_and_nothing_more() -> None:
     session, _ = streaming()
-    session.received(error(recoverable=True), 1.0)
+    session.receive(error(recoverable=True), 1.0)
     assert session.state is State.STREAMING
-    assert isinstance(session.received_frames()[0], Failure)
+    assert isinstance(session.take_frames()[0], Failure)
 
 
 @pytest.mark.parametrize(("message", "permanent"), [("it broke", False), ("too short", True)])
 def test_an_error_that_is_not_ends_the_session_with_its_text(message: str, permanent: bool) -> None:
     session, _ = streaming()
-    session.received(error(recoverable=False, message=message), 1.0)
+    session.receive(error(recoverable=False, message=message), 1.0)
     assert session.state is State.FAILED
     assert isinstance(session.error, ServerFailed)
     assert message in str(session.error)
@@ -352,8 +352,8 @@ def test_an_error_that_is_not_ends_the_session_with_its_text(message: str, perma
 
 def test_another_protocol_ends_the_session() -> None:
     session = new_session()
-    session.opened(0.0)
-    session.received('{"type":"session.created"}', 0.1)
+    session.start(0.0)
+    session.receive('{"type":"session.created"}', 0.1)
     assert isinstance(session.error, WrongDialect)
 
 
@@ -362,8 +362,8 @@ def test_another_protocol_ends_the_session() -> None:
 
 def test_1011_before_any_proof_is_refused_metadata_and_shows_it() -> None:
     session = new_session(vad_threshold=0.75, prompt="secret of the call")
-    session.opened(0.0)
-    session.disconnected(1011, REFUSAL)
+    session.start(0.0)
+    session.receive_close(1011, REFUSAL)
     assert isinstance(session.error, MetadataRefused)
     assert "0.75" in str(session.error)
     assert REFUSAL in str(session.error)
@@ -372,7 +372,7 @@ def test_1011_before_any_proof_is_refused_metadata_and_shows_it() -> None:
 
 def test_1011_after_it_is_a_lost_connection() -> None:
     session, _ = streaming()
-    session.disconnected(1011, REFUSAL)
+    session.receive_close(1011, REFUSAL)
     assert type(session.error) is SessionLost
     assert session.error.code == 1011
 
@@ -381,7 +381,7 @@ def test_1011_after_it_is_a_lost_connection() -> None:
 def test_another_code_is_a_lost_connection_whenever_it_comes(code: int) -> None:
     for state in (State.CONNECTING, State.WAITING, State.STREAMING, State.DRAINING):
         session, _ = in_state(state)
-        session.disconnected(code, "why")
+        session.receive_close(code, "why")
         assert session.state is State.FAILED
         assert type(session.error) is SessionLost
         assert (session.error.code, session.error.reason) == (code, "why")
@@ -389,79 +389,79 @@ def test_another_code_is_a_lost_connection_whenever_it_comes(code: int) -> None:
 
 def test_the_acknowledgement_is_not_the_end() -> None:
     session, _ = in_state(State.DRAINING)
-    session.received(ACKNOWLEDGED, 0.1)
-    session.received(final(), 0.2)
+    session.receive(ACKNOWLEDGED, 0.1)
+    session.receive(final(), 0.2)
     assert session.state is State.DRAINING
-    session.received(FINISHED, 0.3)
+    session.receive(FINISHED, 0.3)
     assert session.state is State.CLOSED
     assert session.error is None
-    kinds = [type(frame) for frame in session.received_frames()]
+    kinds = [type(frame) for frame in session.take_frames()]
     assert kinds == [EndAudio, Transcript, EndAudio]
 
 
 def test_finished_before_the_end_was_asked_for_is_not_the_end() -> None:
     session, journal = streaming()
-    session.received(FINISHED, 0.1)
+    session.receive(FINISHED, 0.1)
     assert session.state is State.STREAMING
     journal.push(bytes(10))
     session.finish(journal.stop)
-    session.received(FINISHED, 0.2)  # crossed the question on the wire
+    session.receive(FINISHED, 0.2)  # crossed the question on the wire
     assert session.state is State.DRAINING
 
 
 @pytest.mark.parametrize("state", sorted(ENDED, key=str))
 def test_after_the_end_nothing_happens_any_more(state: State) -> None:
     session, journal = in_state(state)
-    session.received_frames()
+    session.take_frames()
     error_before = session.error
     journal.push(bytes(CHUNK_BYTES * 4))
-    session.received(final(), 5.0)
-    session.received("<html>", 5.0)
-    session.disconnected(1011)
-    session.failed(ConnectFailed("late"))
-    session.expired(1e9)
+    session.receive(final(), 5.0)
+    session.receive("<html>", 5.0)
+    session.receive_close(1011)
+    session.fail(ConnectFailed("late"))
+    session.tick(1e9)
     assert session.state is state
     assert session.error is error_before
-    assert session.received_frames() == []
+    assert session.take_frames() == []
     assert session.unreadable == {}
-    assert session.outgoing(5.0, 100) == []
-    assert session.deadline() is None
+    assert session.take_outgoing(5.0, 100) == []
+    assert session.deadline is None
 
 
 # Deadlines
 
 
 def test_before_it_is_open_there_is_nothing_to_wait_for() -> None:
-    assert new_session().deadline() is None
+    assert new_session().deadline is None
 
 
 def test_a_server_that_never_answered_has_twice_the_time() -> None:
     session = new_session()
-    session.opened(100.0)
-    assert session.deadline() == 100.0 + 2 * 3.0
-    session.expired(105.9)
+    session.start(100.0)
+    assert session.deadline == 100.0 + 2 * 3.0
+    session.tick(105.9)
     assert session.state is State.WAITING
-    session.expired(106.0)
+    session.tick(106.0)
     assert session.state is State.FAILED
     assert "no sign of life" in str(session.error)
 
 
 def test_quiet_while_audio_flows_makes_it_ask_and_silence_upon_that_ends_it() -> None:
     session, journal = streaming()
-    assert session.deadline() is None
+    assert session.deadline is None
     journal.push(bytes(CHUNK_BYTES))
     everything(session, now=10.0)
     journal.push(bytes(CHUNK_BYTES))
     everything(session, now=12.0)
-    assert session.deadline() == 15.0
-    session.expired(14.99)
+    assert session.deadline == 15.0
+    session.tick(14.99)
     assert everything(session, now=14.99) == []
-    session.expired(15.0)
+    session.tick(15.0)
     assert [text["type"] for text in texts(everything(session, now=15.0))] == ["health_check"]
-    assert session.deadline() == 18.0
-    session.expired(17.99)
+    assert session.deadline == 18.0
+    session.tick(17.99)
     assert session.state is State.STREAMING
-    session.expired(18.0)
+    session.tick(18.0)
     assert session.state is State.FAILED
     assert type(session.error) is SessionLost
 
@@ -471,19 +471,19 @@ def test_any_message_is_a_sign_of_life() -> None:
         session, journal = streaming()
         journal.push(bytes(CHUNK_BYTES))
         everything(session, now=10.0)
-        session.expired(15.0)
-        session.received(text, 16.0)
-        assert session.deadline() is None
+        session.tick(15.0)
+        session.receive(text, 16.0)
+        assert session.deadline is None
         journal.push(bytes(CHUNK_BYTES))
         everything(session, now=20.0)
-        assert session.deadline() == 25.0
+        assert session.deadline == 25.0
 
 
 def test_without_audio_nobody_asks() -> None:
     session, _ = streaming()
-    session.expired(1e6)
+    session.tick(1e6)
     assert everything(session, now=1e6) == []
-    assert session.deadline() is None
+    assert session.deadline is None
 
 
 def test_questions_are_told_apart() -> None:
@@ -492,21 +492,21 @@ def test_questions_are_told_apart() -> None:
     for now in (10.0, 20.0, 30.0):
         journal.push(bytes(CHUNK_BYTES))
         everything(session, now=now)
-        session.expired(now + 5.0)
+        session.tick(now + 5.0)
         (question,) = texts(everything(session, now=now + 5.0))
         ids.add(question["trace_id"])
-        session.received(alive(question["trace_id"]), now + 6.0)
+        session.receive(alive(question["trace_id"]), now + 6.0)
     assert len(ids) == 3
 
 
 def test_a_patience_that_never_asks_never_does() -> None:
     session, journal = new_session(Patience(probe_after_s=0)), Journal()
-    session.opened(0.0)
+    session.start(0.0)
     session.attach(journal, [], 0.0)
     journal.push(bytes(CHUNK_BYTES))
     everything(session)
-    assert session.deadline() is None
-    session.expired(1e6)
+    assert session.deadline is None
+    session.tick(1e6)
     assert session.state is State.STREAMING
 
 
@@ -520,42 +520,42 @@ def draining(pushed_s: float = 0.0) -> Session:
 
 def test_the_end_is_awaited_so_long_and_no_longer() -> None:
     session = draining()
-    assert session.deadline() == 102.0
-    session.expired(101.99)
+    assert session.deadline == 102.0
+    session.tick(101.99)
     assert session.state is State.DRAINING
-    session.expired(102.0)
+    session.tick(102.0)
     assert isinstance(session.error, DrainTimedOut)
     assert not session.error.acknowledged
 
 
 def test_each_sign_of_progress_gives_it_time_for_the_audio_it_owes() -> None:
     session = draining(pushed_s=4.0)
-    assert session.deadline() == 102.0
-    session.received(ACKNOWLEDGED, 101.0)
-    assert session.deadline() == 101.0 + 2.0 + 4.0
-    session.received(final("", is_final=False), 105.0)
-    assert session.deadline() == 105.0 + 2.0 + 4.0
-    session.expired(111.0)
+    assert session.deadline == 102.0
+    session.receive(ACKNOWLEDGED, 101.0)
+    assert session.deadline == 101.0 + 2.0 + 4.0
+    session.receive(final("", is_final=False), 105.0)
+    assert session.deadline == 105.0 + 2.0 + 4.0
+    session.tick(111.0)
     assert isinstance(session.error, DrainTimedOut)
     assert session.error.acknowledged
 
 
 def test_no_more_than_one_buffer_is_ever_owed() -> None:
     session = draining(pushed_s=90.0)
-    session.received(ACKNOWLEDGED, 101.0)
-    assert session.deadline() == 101.0 + 2.0 + Patience.MAX_OWED_S
+    session.receive(ACKNOWLEDGED, 101.0)
+    assert session.deadline == 101.0 + 2.0 + Patience.MAX_OWED_S
 
 
 def test_the_end_is_not_awaited_before_it_could_be_asked_for() -> None:
     session, journal = streaming()
     journal.push(bytes(CHUNK_BYTES * 100))
     session.finish(journal.stop)
-    session.outgoing(100.0, 32)
+    session.take_outgoing(100.0, 32)
     assert session.state is State.DRAINING
-    assert session.deadline() == 105.0  # for a sign of life, as before
+    assert session.deadline == 105.0  # for a sign of life, as before
     everything(session, now=103.0)
-    assert session.deadline() == 105.0  # now for the end, two seconds after it was asked for
-    session.expired(105.0)
+    assert session.deadline == 105.0  # now for the end, two seconds after it was asked for
+    session.tick(105.0)
     assert isinstance(session.error, DrainTimedOut)
 
 
@@ -563,7 +563,7 @@ def test_what_is_owed_is_what_was_sent_and_has_no_final() -> None:
     session, journal = streaming()
     assert session.owed_s == 0
     journal.push(bytes(32_000))
-    session.outgoing(0.0, 10)
+    session.take_outgoing(0.0, 10)
     assert session.owed_s == pytest.approx(10 * 0.032)
     journal.forget(512 * 4)
     assert session.owed_s == pytest.approx(6 * 0.032)

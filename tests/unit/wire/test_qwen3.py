@@ -234,13 +234,13 @@ PCM = np.random.default_rng(0).integers(-32768, 32768, 100_003).astype("<i2").to
 def sent(samples: int) -> list[str]:
     """What a session sends of so many samples, the end included."""
     session = Session(dialect(), Patience())
-    session.opened(0.0)
+    session.start(0.0)
     journal = Journal()
     journal.push(PCM[: samples * 2])
     session.attach(journal, [], 0.0)
     session.finish(samples)
     out: list[str] = []
-    while frames := session.outgoing(0.0, 50):
+    while frames := session.take_outgoing(0.0, 50):
         out += [str(each) for each in frames]
     return out
 

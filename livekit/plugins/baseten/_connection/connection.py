@@ -24,8 +24,9 @@ _CATCH_UP_S = 0.05
 class Driver(Protocol):
     """What has frames to send and deadlines to keep: a `Session`, or the recognition it serves."""
 
-    def outgoing(self, now: float, limit: int) -> list[str | bytes]: ...
-    def expired(self, now: float) -> None: ...
+    def take_outgoing(self, now: float, limit: int) -> list[str | bytes]: ...
+    def tick(self, now: float) -> None: ...
+    @property
     def deadline(self) -> float | None: ...
 
     @property
@@ -35,7 +36,7 @@ class Driver(Protocol):
 
     @property
     def has_outgoing(self) -> bool:
-        """`outgoing` would not come back empty."""
+        """`take_outgoing` would not come back empty."""
         ...
 
     @property
@@ -50,12 +51,13 @@ class _Released:
     has_outgoing = has_events = False
     least_wait_s = math.inf
 
-    def outgoing(self, now: float, limit: int) -> list[str | bytes]:
+    def take_outgoing(self, now: float, limit: int) -> list[str | bytes]:
         return []
 
-    def expired(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         pass
 
+    @property
     def deadline(self) -> float | None:
         return None
 
@@ -87,7 +89,7 @@ class Connection:
         self._ended = asyncio.Event()
         self._is_writing = False
         self._writing: asyncio.Task[None] | None = None  # where the socket was full
-        session.opened(self.opened_s)
+        session.start(self.opened_s)
         self._reading = self._task(self._read(), "baseten-read")
         self.wake()
 
@@ -166,12 +168,12 @@ class Connection:
             try:
                 text = await self._socket.receive()
             except SessionLost as lost:
-                session.disconnected(lost.code, lost.reason)
+                session.receive_close(lost.code, lost.reason)
             else:
                 now = self._loop.time()
                 if self._tap is not None:
                     self._tap.received(text, now)
-                session.received(text, now)
+                session.receive(text, now)
             self._heard.set()
             self._changed()
             self.wake()
@@ -185,7 +187,7 @@ class Connection:
             What to wait for before there can be more, if anything.
         """
         cursor, now = self.session.cursor, self._loop.time()
-        frames = self._driver.outgoing(now, _BURST_FRAMES)
+        frames = self._driver.take_outgoing(now, _BURST_FRAMES)
         if self._tap is not None:
             self._tap.sent(frames, cursor, self.session.cursor, now)
         rest = self._socket.send(frames)
@@ -224,13 +226,13 @@ class Connection:
     def _broken(self, error: Exception) -> None:
         """A defect here must not leave a stream waiting for ever."""
         logger.error("unexpected error in a Baseten connection", exc_info=error)
-        self.session.failed(LocalProtocolError(f"{type(error).__name__}: {error}"))
+        self.session.fail(LocalProtocolError(f"{type(error).__name__}: {error}"))
         self._heard.set()
         self._ended.set()
 
     def _arm(self) -> None:
         """Have the next deadline kept. One timer serves many: it only ever fires early."""
-        due = self._driver.deadline()
+        due = self._driver.deadline
         if due is None:
             return
         now = self._loop.time()
@@ -244,7 +246,7 @@ class Connection:
 
     def _due(self) -> None:
         self._timer = None
-        due, now = self._driver.deadline(), self._loop.time()
+        due, now = self._driver.deadline, self._loop.time()
         if due is not None and now >= due:
             self._timer = self._loop.call_later(_CATCH_UP_S, self._overdue)
         else:
@@ -252,7 +254,7 @@ class Connection:
 
     def _overdue(self) -> None:
         self._timer = None
-        self._driver.expired(self._loop.time())
+        self._driver.tick(self._loop.time())
         self._changed()
         self.wake()
         self._arm()

@@ -33,14 +33,14 @@ class ConnectionClock:
         self._moves = [True]
         self.sent = 0
 
-    def audio(self, samples: int) -> None:
+    def add_audio(self, samples: int) -> None:
         """``samples`` of the user's audio were sent."""
         if self._moves[-1]:
             self.sent += samples
         else:
             self._extend(samples, moves=True)
 
-    def silence(self, samples: int) -> None:
+    def add_silence(self, samples: int) -> None:
         """``samples`` of made-up silence were sent."""
         self._extend(samples, moves=False)
 
@@ -87,7 +87,7 @@ class WallClock:
         self._stop = 0
         self._last_push_s = 0.0
 
-    def pushed(self, stop: int, now_s: float) -> None:
+    def push(self, stop: int, now_s: float) -> None:
         """The stream up to sample ``stop`` had been pushed by ``now_s`` (epoch seconds)."""
         start, self._stop = self._stop, stop
         last_push_s, self._last_push_s = self._last_push_s, now_s

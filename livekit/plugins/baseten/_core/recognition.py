@@ -96,9 +96,9 @@ class Recognition:
     # What just happened
 
     def push(self, pcm: bytes | memoryview, stop: int, now_wall_s: float) -> None:
-        """More audio was pushed; see `UserAudio.pushed`."""
+        """More audio was pushed; see `UserAudio.push`."""
         cursor = None if (live := self._live) is None else live.cursor
-        lost = self._audio.pushed(pcm, stop, now_wall_s, cursor=cursor)
+        lost = self._audio.push(pcm, stop, now_wall_s, cursor=cursor)
         if lost:
             self._events.append(AudioLost(lost))
 
@@ -132,7 +132,7 @@ class Recognition:
         self._session = session
         self._progress = _Progress()
         self._stalls = Stalls(session, self._audio, self._utterance, now)
-        self._results.attached(session)
+        self._results.attach(session)
         session.attach(self._audio.journal, self._flushes.waiting, now)
         if self._input_ended:
             session.finish(self._audio.journal.stop)
@@ -142,7 +142,7 @@ class Recognition:
         session, stalls = self._session, self._stalls
         if session is None or stalls is None or self._progress.fault is not None:
             return
-        for frame in session.received_frames():
+        for frame in session.take_frames():
             if isinstance(frame, Transcript):
                 stalls.heard(now)
                 self._transcribed(session, frame, now)
@@ -158,12 +158,12 @@ class Recognition:
         self._answer_overdue(now)
         self._note_state_of(session)
 
-    def expired(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Time has passed: see to whatever was due by ``now``."""
         session, stalls = self._session, self._stalls
         if session is None or stalls is None:
             return
-        session.expired(now)
+        session.tick(now)
         self._answer_overdue(now)
         finding = stalls.found(now)
         if finding is Finding.MUTED and not self._flushes:
@@ -174,29 +174,29 @@ class Recognition:
 
     def give_up(self) -> None:
         """No session will come any more: what was shown is all there will be."""
-        self._utterance.abandoned()
-        self._events += self._utterance.events()
+        self._utterance.abandon()
+        self._events += self._utterance.take_events()
         if self._flushes.abandoned():
             self._answer_empty(self._audio.journal.stop)
-        if used := self._audio.unreported():
+        if used := self._audio.take_unreported():
             self._events.append(Used(used))
 
     # What to do about it
 
-    def outgoing(self, now: float, limit: int) -> list[str | bytes]:
+    def take_outgoing(self, now: float, limit: int) -> list[str | bytes]:
         """The next frames for the session's socket, about ``limit`` of them."""
         session, stalls = self._session, self._stalls
         if session is None or stalls is None:
             return []
         before = session.cursor
-        out = session.outgoing(now, limit)
+        out = session.take_outgoing(now, limit)
         if session.cursor > before:
             stalls.sent(now)
-            if used := self._audio.sent_up_to(session.cursor):
+            if used := self._audio.note_sent(session.cursor):
                 self._events.append(Used(used))
         return out
 
-    def events(self) -> list[Event]:
+    def take_events(self) -> list[Event]:
         out, self._events = self._events, []
         return out
 
@@ -209,13 +209,14 @@ class Recognition:
     def has_events(self) -> bool:
         return bool(self._events)
 
+    @property
     def deadline(self) -> float | None:
         """When to call `expired`, or None if nothing is awaited."""
         if self._session is None or self._stalls is None:
             return None
         due = (
-            self._session.deadline(),
-            self._stalls.deadline(),
+            self._session.deadline,
+            self._stalls.deadline,
             self._flush_deadline(),
         )
         return min((at for at in due if at is not None), default=None)
@@ -258,26 +259,26 @@ class Recognition:
         if end is not None and end <= self._progress.final_end:
             return  # said already; or an old partial, sent again in place of a doubtful one
         if not transcript.is_final:
-            hypothesis = self._results.partial(transcript)
+            hypothesis = self._results.read_partial(transcript)
             if hypothesis.text:
-                self._utterance.guessed(hypothesis, has_paused=lambda: self._has_paused(hypothesis))
+                self._utterance.show(hypothesis, has_paused=lambda: self._has_paused(hypothesis))
         elif not self._is_missing_before(transcript):
             self._finalized(session, transcript, now)
-        self._events += self._utterance.events()
+        self._events += self._utterance.take_events()
 
     def _finalized(self, session: Session, final: Transcript, now: float) -> None:
-        said = [self._examined(hypothesis) for hypothesis in self._results.final(final)]
+        said = [self._examined(hypothesis) for hypothesis in self._results.read_final(final)]
         is_empty = not any(hypothesis.text for hypothesis in said)
         is_forced = self._is_forced(session, final)
         settled = self._settled_by(session, final)
-        self._audio.finalized(settled)
+        self._audio.settle(settled)
         if not is_empty or settled > self._utterance.start:
-            pending = self._results.pending(final)
-            took_back = self._utterance.finalized(*said, goes_on=is_forced, pending=pending)
+            pending = self._results.read_pending(final)
+            took_back = self._utterance.finalize(*said, goes_on=is_forced, pending=pending)
         else:  # noise before the utterance under way, ended by itself when it was sent again
             took_back = False
-        self._events += self._utterance.events()
-        if not is_empty and (used := self._audio.unreported()):
+        self._events += self._utterance.take_events()
+        if not is_empty and (used := self._audio.take_unreported()):
             self._events.append(Used(used))
         if self._flushes.finalized(settled, now):
             if is_empty and not took_back:
@@ -374,7 +375,7 @@ class Recognition:
     def _give_up_session(self, reason: str) -> None:
         self._progress.fault = SessionLost(1006, reason)
         if self._session is not None:
-            self._session.failed(self._progress.fault)
+            self._session.fail(self._progress.fault)
 
     @property
     def _live(self) -> Session | None:
@@ -387,11 +388,11 @@ class Recognition:
         owed = self._utterance.is_owed_a_final
         if owed and self._recover("the model owes a result and sends none"):
             return
-        promoted = self._utterance.abandoned()
-        self._events += self._utterance.events()
+        promoted = self._utterance.abandon()
+        self._events += self._utterance.take_events()
         if promoted is not None:
             # Said, then: a final that comes after all must not say it again.
-            self._audio.finalized(min(promoted.end, session.cursor))
+            self._audio.settle(min(promoted.end, session.cursor))
             self._give_up_session("the model sends no results")
 
     # Flushes
@@ -406,8 +407,8 @@ class Recognition:
     def _answer_empty(self, position: int) -> None:
         """Nothing was said up to ``position`` that has no final."""
         self._answered_to = position
-        self._utterance.answered_empty()
-        self._events += self._utterance.events()
+        self._utterance.answer_empty()
+        self._events += self._utterance.take_events()
 
     def _answer_overdue(self, now: float) -> None:
         due = self._flush_deadline()

@@ -24,12 +24,12 @@ class Results:
         self._onset: int | None = None
         self._session: Session
 
-    def attached(self, session: Session) -> None:
+    def attach(self, session: Session) -> None:
         self._session = session
         self._language = session.dialect.language or self._language
         self._onset = None
 
-    def partial(self, transcript: Transcript) -> Hypothesis:
+    def read_partial(self, transcript: Transcript) -> Hypothesis:
         start, end = self._bounds(transcript)
         if self._session.dialect.segments_span_buffer:
             if self._onset is None and transcript.end_s is not None:
@@ -40,7 +40,7 @@ class Results:
         clock = self._session.clock
         return said._replace(heard_to=clock.to_stream(clock.sent))
 
-    def final(self, transcript: Transcript) -> list[Hypothesis]:
+    def read_final(self, transcript: Transcript) -> list[Hypothesis]:
         """What was said: one hypothesis, or one for each turn where several people spoke."""
         if transcript.parts:
             self._onset = None
@@ -53,7 +53,7 @@ class Results:
             end = max(start, end - self._session.dialect.trailing_samples)
         return [self._hypothesis(transcript, start, end)]
 
-    def pending(self, transcript: Transcript) -> Hypothesis | None:
+    def read_pending(self, transcript: Transcript) -> Hypothesis | None:
         """What the server holds back for the next final."""
         held_back = transcript.pending
         return None if held_back is None else self._hypothesis(held_back, *self._bounds(held_back))

@@ -48,23 +48,23 @@ class State(enum.Enum):
 
 
 class Input(enum.Enum):
-    OPENED = "open"
+    START = "start"
     ATTACH = "attach"
     FINISH = "finish"
     LAST = "end"
-    FAILURE = "fail"
+    FAIL = "fail"
 
 
 # Every legal move. What is absent is refused, so a forgotten row fails loudly.
 TRANSITIONS: dict[tuple[State, Input], State] = {
-    (State.CONNECTING, Input.OPENED): State.WAITING,
-    (State.CONNECTING, Input.FAILURE): State.FAILED,
+    (State.CONNECTING, Input.START): State.WAITING,
+    (State.CONNECTING, Input.FAIL): State.FAILED,
     (State.WAITING, Input.ATTACH): State.STREAMING,
-    (State.WAITING, Input.FAILURE): State.FAILED,
+    (State.WAITING, Input.FAIL): State.FAILED,
     (State.STREAMING, Input.FINISH): State.DRAINING,
-    (State.STREAMING, Input.FAILURE): State.FAILED,
+    (State.STREAMING, Input.FAIL): State.FAILED,
     (State.DRAINING, Input.LAST): State.CLOSED,
-    (State.DRAINING, Input.FAILURE): State.FAILED,
+    (State.DRAINING, Input.FAIL): State.FAILED,
 }
 ENDED = (State.CLOSED, State.FAILED)  # no set: it would hash the state, for each push of audio
 
@@ -133,12 +133,12 @@ class Session:
 
     # What just happened
 
-    def opened(self, now: float) -> None:
+    def start(self, now: float) -> None:
         """The socket is open: the metadata goes first, and a question that only it can follow.
 
         The server says nothing to metadata that it likes; the answer to the question is the proof.
         """
-        self._step(Input.OPENED)
+        self._step(Input.START)
         self._controls.append(self.dialect.opening())
         self._probe(now)
 
@@ -162,7 +162,7 @@ class Session:
         self._step(Input.FINISH)
         self._finish_at = at
 
-    def received(self, text: str, now: float) -> None:
+    def receive(self, text: str, now: float) -> None:
         """A text message arrived. One that cannot be read is counted and otherwise ignored."""
         if self.state in ENDED:
             return  # crossed our close on the wire
@@ -174,7 +174,7 @@ class Session:
             self.unreadable[str(e)] = self.unreadable.get(str(e), 0) + 1
             return
         except WrongDialect as e:
-            self.failed(e)
+            self.fail(e)
             return
         if isinstance(frame, Transcript) and frame.is_flush:
             if frame == self._last_answer and (frame.text or frame.number is not None):
@@ -184,7 +184,7 @@ class Session:
                 frame = frame._replace(settles=self._asked.popleft())
         self._frames.append(frame)
         if isinstance(frame, Failure) and not frame.recoverable:
-            self.failed(ServerFailed(frame.error_type, frame.message, permanent=frame.permanent))
+            self.fail(ServerFailed(frame.error_type, frame.message, permanent=frame.permanent))
             return
         if isinstance(frame, (Alive, EndAudio, Transcript)):
             self.is_proven = True
@@ -193,38 +193,38 @@ class Session:
         if self._end_sent_s is not None and self.dialect.is_last(frame) and not self._asked:
             self._step(Input.LAST)
 
-    def disconnected(self, code: int, reason: str = "") -> None:
+    def receive_close(self, code: int, reason: str = "") -> None:
         """The socket is closed, by whomever."""
         if self.state in ENDED:
             return
         # Where no question can be asked, a server that listened for a while has taken the metadata.
         is_untried = self.dialect.can_probe or self.clock.sent < _TRIAL_SAMPLES
         if code in _REFUSAL_CODES and not self.is_proven and is_untried:
-            self.failed(MetadataRefused(code, reason, sent=self.dialect.described()))
+            self.fail(MetadataRefused(code, reason, sent=self.dialect.described()))
         else:
-            self.failed(SessionLost(code, reason))
+            self.fail(SessionLost(code, reason))
 
-    def failed(self, error: BasetenError) -> None:
+    def fail(self, error: BasetenError) -> None:
         if self.state not in ENDED:
-            self._step(Input.FAILURE)
+            self._step(Input.FAIL)
             self.error = error
 
-    def expired(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Time has passed; past a deadline, ask whether the server lives, or give it up."""
-        deadline = self.deadline()
+        deadline = self.deadline
         if deadline is None or now < deadline:
             return
         if self.state is State.DRAINING and self._end_sent_s is not None:
-            self.failed(DrainTimedOut(now - self._end_sent_s, acknowledged=self._acknowledged))
+            self.fail(DrainTimedOut(now - self._end_sent_s, acknowledged=self._acknowledged))
         elif self._probed_s is not None:
             waited_s = now - self._probed_s
-            self.failed(SessionLost(1006, f"no sign of life from the model for {waited_s:.1f} s"))
+            self.fail(SessionLost(1006, f"no sign of life from the model for {waited_s:.1f} s"))
         else:
             self._probe(now)
 
     # What to do about it
 
-    def outgoing(self, now: float, limit: int) -> list[str | bytes]:
+    def take_outgoing(self, now: float, limit: int) -> list[str | bytes]:
         """The next frames for the socket, ``limit`` of them or a few more."""
         out: list[str | bytes] = list(self._controls)
         self._controls.clear()
@@ -261,7 +261,7 @@ class Session:
             return True
         return self._journal.stop - self.cursor >= self.dialect.chunk_samples
 
-    def received_frames(self) -> list[ServerFrame]:
+    def take_frames(self) -> list[ServerFrame]:
         out, self._frames = self._frames, []
         return out
 
@@ -269,6 +269,7 @@ class Session:
     def has_events(self) -> bool:
         return False  # it has frames, and whoever reads them was told by the socket
 
+    @property
     def deadline(self) -> float | None:
         """When to call `expired`, or None if nothing is awaited."""
         if self.state is State.DRAINING and self._end_sent_s is not None:
@@ -311,14 +312,14 @@ class Session:
         missing = self.dialect.chunk_samples - samples
         if missing and self.dialect.pads_chunks:
             pcm += bytes(missing * BYTES_PER_SAMPLE)
-            self.clock.silence(missing)
+            self.clock.add_silence(missing)
         return self.dialect.audio(pcm)
 
     def _read(self, samples: int) -> bytes:
         assert self._journal is not None
         pcm = self._journal.read(self.cursor, self.cursor + samples)
         self.cursor += samples
-        self.clock.audio(samples)
+        self.clock.add_audio(samples)
         return pcm
 
     def _end_of_utterance(self, flush: Flush, now: float) -> list[str | bytes]:
@@ -327,7 +328,7 @@ class Session:
         zeros = bytes(self.dialect.chunk_samples * BYTES_PER_SAMPLE)
         for _ in range(end.silence_samples // self.dialect.chunk_samples):
             out.append(self.dialect.audio(zeros))
-        self.clock.silence(end.silence_samples)
+        self.clock.add_silence(end.silence_samples)
         out.append(end.frame)
         flush.sent(end.trace_id, now)
         self._note_asked()

@@ -43,6 +43,7 @@ class Stalls:
         """Audio went out."""
         self._last_sent_s = now
 
+    @property
     def deadline(self) -> float | None:
         """When there will be something to find, if nothing happens; None while nobody speaks."""
         due = (self._mute_deadline(), self._silence_deadline())

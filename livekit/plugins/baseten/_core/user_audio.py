@@ -39,7 +39,7 @@ class UserAudio:
         """All that was pushed has a final."""
         return self.journal.start == self.journal.stop
 
-    def pushed(
+    def push(
         self, pcm: bytes | memoryview, stop: int, now_wall_s: float, *, cursor: int | None
     ) -> int:
         """More audio came.
@@ -55,7 +55,7 @@ class UserAudio:
         """
         before = self.journal.stop
         self.journal.push(pcm)
-        self.wall.pushed(stop, now_wall_s)
+        self.wall.push(stop, now_wall_s)
         excess = self.journal.stop - self.journal.start - self._keep_samples
         if excess <= 0:
             return 0
@@ -63,18 +63,18 @@ class UserAudio:
         aged = min(before, self.wall.position_at(now_wall_s - self._keep_s))
         return self._trim(min(self.journal.start + excess, aged), cursor)
 
-    def finalized(self, until: int) -> None:
+    def settle(self, until: int) -> None:
         """A final accounts for everything up to ``until``: it will not be sent again."""
         self.wall.forget(self.journal.start)  # not further: events about this final will ask
         self.journal.forget(until)
 
-    def sent_up_to(self, cursor: int) -> int:
+    def note_sent(self, cursor: int) -> int:
         """A connection's sending stands at ``cursor``; returns the samples to report as used."""
         if cursor > self.sent:
             self.sent = cursor
-        return self.unreported() if self.sent - self._used >= _USAGE_EVERY_SAMPLES else 0
+        return self.take_unreported() if self.sent - self._used >= _USAGE_EVERY_SAMPLES else 0
 
-    def unreported(self) -> int:
+    def take_unreported(self) -> int:
         """The samples sent since the last report of usage; they are reported by this."""
         used, self._used = self.sent - self._used, self.sent
         return used

@@ -62,7 +62,7 @@ class Utterance:
         """Words were shown that no final has confirmed."""
         return self._shown is not None
 
-    def guessed(
+    def show(
         self, hypothesis: Hypothesis, *, has_paused: Callable[[], bool] = lambda: False
     ) -> None:
         """A partial with words in it.
@@ -80,7 +80,7 @@ class Utterance:
             self._preflighted = hypothesis.text
             self._events.append(Preflight(self.number, hypothesis))
 
-    def finalized(
+    def finalize(
         self, *hypotheses: Hypothesis, goes_on: bool, pending: Hypothesis | None = None
     ) -> bool:
         """A final: what each speaker in turn said, or nothing.
@@ -98,7 +98,7 @@ class Utterance:
             self._events.append(Final(self.number, hypothesis))
         took_back = not said and self._shown is not None
         if took_back:
-            self.answered_empty()
+            self.answer_empty()
         self._shown = None
         self._pending = pending
         if self.is_open and goes_on:
@@ -107,7 +107,7 @@ class Utterance:
             self._finish()
         return took_back
 
-    def abandoned(self) -> Hypothesis | None:
+    def abandon(self) -> Hypothesis | None:
         """Nothing more will come: what was shown stands, for want of a final, and is returned."""
         last = self._shown or self._pending
         promoted = None
@@ -120,13 +120,13 @@ class Utterance:
             self._finish()
         return promoted
 
-    def answered_empty(self) -> None:
+    def answer_empty(self) -> None:
         """Take back what was shown. The interim first: an empty final alone leaves it standing."""
         self._events.append(Interim(self.number, NOTHING))
         self._events.append(Final(self.number, NOTHING))
         self._shown = None
 
-    def events(self) -> list[Event]:
+    def take_events(self) -> list[Event]:
         out, self._events = self._events, []
         return out
 

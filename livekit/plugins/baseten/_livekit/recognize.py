@@ -67,7 +67,7 @@ async def recognized(
                     raise recognition.error
         finally:
             await connection.aclose()
-        events = recognition.events()
+        events = recognition.take_events()
     finals = [e.hypothesis for e in events if isinstance(e, Final) and e.hypothesis.text]
     return speech_data(_combined(finals), offset_s=0.0)
 

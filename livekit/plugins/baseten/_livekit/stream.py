@@ -359,7 +359,7 @@ class SpeechStream(stt.RecognizeStream):
     def _emit(self) -> None:
         """Take in what the session has received, and say what came of it."""
         self._recognition.advance(self._now())
-        for event in self._recognition.events():
+        for event in self._recognition.take_events():
             if isinstance(event, (AudioLost, ServerWarned, HallucinationDropped, MessageSkipped)):
                 self._notices.take(event)
             elif not self._event_ch.closed:
