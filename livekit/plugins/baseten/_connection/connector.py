@@ -16,7 +16,7 @@ from .._core.session import Session, State
 from ..log import logger
 from .connection import Connection
 from .socket import Socket
-from .timeout import within
+from .timeout import timeout
 
 # A connection kept for the next stream holds a place on a replica: not for ever.
 _KEPT_READY_S = 60.0
@@ -124,7 +124,8 @@ class Connector:
             connection = (await self.open_patiently(new_session, timeout_s=left_s)).connection
             left_s = max(timeout_s - (_now() - started_s), 0.001)
             try:
-                await within(left_s, connection.proven())
+                async with timeout(left_s):
+                    await connection.proven()
             except asyncio.CancelledError:
                 self.close_later(connection)
                 raise

@@ -18,9 +18,9 @@ from .._core.errors import (
     SessionLost,
 )
 from .eager import started
-from .timeout import within
+from .timeout import timeout
 
-# A close handshake is a courtesy: the peer may be long gone, and a call that ends waits for us.
+# How long to wait for the peer's close frame: a call that ends waits too, and the peer may be gone.
 _CLOSE_TIMEOUT_S = 0.05
 
 # The server's messages are a few kilobytes; its own cap is 100 MiB.
@@ -54,20 +54,16 @@ class Socket:
             ConnectTimedOut: It did not answer in time.
             ConnectFailed: It could not be reached.
         """
-
-        async def opening() -> Socket:
-            return cls(
-                await http.ws_connect(
+        try:
+            async with timeout(timeout_s):
+                ws = await http.ws_connect(
                     url,
                     headers=headers,
                     heartbeat=ping_interval_s or None,
                     max_msg_size=_MAX_MESSAGE_BYTES,
                     timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT_S),
                 )
-            )
-
-        try:
-            return await within(timeout_s, opening(), discard=Socket.close)
+            return cls(ws)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError, ValueError) as e:
             error = _named(e, timeout_s)
         raise error  # out here: the original, which holds the key, is not even its context
@@ -117,10 +113,11 @@ class Socket:
             raise SessionLost(1006, f"{type(why).__name__}: {why}")
 
     async def close(self) -> None:
-        """Close it, politely but not patiently."""
-        # Whatever goes wrong with it, it is closed then.
+        """Close it. Waits at most 50 ms for the peer's close frame."""
+        # Whatever goes wrong meanwhile, the socket is closed after it.
         with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError):
-            await within(_CLOSE_TIMEOUT_S, self._ws.close())
+            async with timeout(_CLOSE_TIMEOUT_S):
+                await self._ws.close()
 
 
 class _Full:

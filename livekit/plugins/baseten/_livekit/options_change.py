@@ -14,7 +14,7 @@ from collections.abc import Callable
 from livekit.agents import APIError
 
 from .._connection.connector import Connector, Opened
-from .._connection.timeout import within
+from .._connection.timeout import timeout
 from .._core.errors import BasetenError, ConnectTimedOut
 from .._core.options import Options
 from .._core.retries import Refusals
@@ -107,7 +107,8 @@ class Changeover:
             lambda: Session(dialect, self._patience), timeout_s=self._connect_timeout_s
         )
         try:
-            await within(self._connect_timeout_s, opened.connection.proven())
+            async with timeout(self._connect_timeout_s):
+                await opened.connection.proven()
             await self._pause()
             if opened.connection.session.error is not None:
                 raise opened.connection.session.error
@@ -123,4 +124,5 @@ class Changeover:
         self._paused.clear()
         if not self._is_pausing():
             with contextlib.suppress(asyncio.TimeoutError):
-                await within(_PAUSE_WITHIN_S, self._paused.wait())
+                async with timeout(_PAUSE_WITHIN_S):
+                    await self._paused.wait()
