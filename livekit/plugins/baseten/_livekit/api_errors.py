@@ -1,14 +1,9 @@
-"""Errors in LiveKit's words, and LiveKit's retries with waits of this package."""
+"""Errors in LiveKit's words."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from livekit.agents import (
     APIConnectionError,
-    APIConnectOptions,
     APIError,
     APIStatusError,
     APITimeoutError,
@@ -22,7 +17,7 @@ from .._core.errors import (
     LocalProtocolError,
     SessionLost,
 )
-from .._core.retries import retry_delay_s, rule_for
+from .._core.retries import rule_for
 
 # What to check, by HTTP status of the refused handshake (docs/protocol.md, handshake failures).
 _HANDSHAKE_HINTS = {
@@ -39,21 +34,6 @@ _HANDSHAKE_HINTS = {
     504: "no replica was ready in time; a model that sleeps takes minutes to wake: see "
     "cold_start_timeout and prewarm()",
 }
-
-
-@dataclass(frozen=True)
-class Retries(APIConnectOptions):
-    """LiveKit's retries, spread so that many calls that were cut at once come back one by one."""
-
-    retry_after_s: Callable[[], float] = lambda: 0.0
-
-    def _interval_for_retry(self, num_retries: int) -> float:
-        return retry_delay_s(
-            num_retries,
-            retry_interval_s=self.retry_interval,
-            uniform=random.uniform,
-            retry_after_s=self.retry_after_s(),
-        )
 
 
 def to_api_error(error: BasetenError) -> APIError:

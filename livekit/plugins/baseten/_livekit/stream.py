@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 import uuid
 from dataclasses import dataclass
@@ -26,9 +25,10 @@ from .._core.wire import dialect_for
 from .._recording.nothing import NoRecorder
 from .._recording.recording import Recorder
 from ..log import logger
-from .api_errors import Retries, to_api_error
+from .api_errors import to_api_error
 from .arguments import OptionChanges, changed_options
 from .audio import Intake
+from .base import BaseStream
 from .options_change import Changeover
 from .speech_events import SpeechEvents
 from .warnings import Notices
@@ -43,7 +43,7 @@ class Limits:
     cold_start_timeout_s: float
 
 
-class SpeechStream(stt.RecognizeStream):
+class SpeechStream(BaseStream):
     """A stream of audio and of the speech events heard in it. Made by `STT.stream`."""
 
     def __init__(
@@ -74,20 +74,13 @@ class SpeechStream(stt.RecognizeStream):
         self._notices = Notices(
             replay_buffer_s=limits.replay_buffer_s,
             lost=self._recording.lost,
-            failed=self._emit_recoverable,
+            failed=self._went_on_after,
         )
         self._offset_s = 0.0
         super().__init__(
             stt=stt,
-            conn_options=Retries(
-                max_retry=conn_options.max_retry,
-                retry_interval=conn_options.retry_interval,
-                # LiveKit gives the budget back to an attempt that outlived this timeout, taking it
-                # for connected. One that timed out never was; `_failed` gives back instead.
-                timeout=math.inf,
-                retry_after_s=lambda: self._retry_after_s,
-            ),
-            sample_rate=SAMPLE_RATE_HZ,
+            conn_options=conn_options,
+            retry_after_s=lambda: self._retry_after_s,
         )
         self._changeover = Changeover(
             connector,
@@ -113,9 +106,7 @@ class SpeechStream(stt.RecognizeStream):
         """
         if self._has_failed:
             return
-        if self._input_ch.closed or self._event_ch.closed:
-            self._check_input_not_ended()
-            self._check_not_closed()
+        self._check_open()
         pcm = self._intake.converted(frame)
         self._recording.pushed(pcm)
         self._recognition.push(pcm, self._intake.position, _wall_s())
@@ -131,8 +122,7 @@ class SpeechStream(stt.RecognizeStream):
         """
         if self._has_failed:
             return
-        self._check_input_not_ended()
-        self._check_not_closed()
+        self._check_open()
         self._recording.flushed()
         self._recognition.flush()
         self._moved()
@@ -143,24 +133,17 @@ class SpeechStream(stt.RecognizeStream):
         Raises:
             RuntimeError: The input has ended already, or the stream is closed.
         """
-        self._check_input_not_ended()
-        self._check_not_closed()
+        self._check_open()
         rest = self._intake.rest()
         self._recording.pushed(rest)
         self._recording.input_ended()
         self._recognition.push(rest, self._intake.position, _wall_s())
         self._recognition.end_input()
-        self._input_ch.close()
+        self._end_input()
         self._moved()
 
     async def aclose(self) -> None:
         """Close the stream now, whatever is under way. Returns within 100 ms."""
-        self._input_ch.close()
-        while not self._task.done():
-            self._task.cancel()
-            await asyncio.wait({self._task}, timeout=0.05)
-        # The usage of the last seconds is in the channel by now; let the metrics have it.
-        await asyncio.wait({self._metrics_task}, timeout=0.05)
         await super().aclose()
         self._recording.close()  # its task may never have begun
 
@@ -191,11 +174,6 @@ class SpeechStream(stt.RecognizeStream):
     def dropped_hallucinations(self) -> int:
         """Finals that `drop_hallucinations` took for nobody's words."""
         return self._notices.hallucinations_dropped
-
-    @property
-    def _has_failed(self) -> bool:
-        task = self._task
-        return task.done() and not task.cancelled() and task.exception() is not None
 
     @property
     def options(self) -> Options:
@@ -260,7 +238,7 @@ class SpeechStream(stt.RecognizeStream):
 
     def _take_over(self, opened: Opened, options: Options) -> None:
         """A connection carries the stream from now on; the one before it stops at once."""
-        self._report_connection_acquired(opened.acquire_s, opened.is_reused)
+        self._emit_acquired(opened.acquire_s, is_reused=opened.is_reused)
         self._options_tried = options
         before, self._connection = self._connection, opened.connection
         if before is not None:
@@ -309,7 +287,7 @@ class SpeechStream(stt.RecognizeStream):
             self._options_accepted = self._options_tried
             self._refusals.accepted()
         if was is Worth.WORKED and rule_for(error).gives_back:
-            self._num_retries = 0
+            self._give_budget_back()
         judged = self._refusals.judged(error)
         accepted = self._options_accepted
         if isinstance(judged, MetadataRefused) and judged.permanent and accepted is not None:
@@ -326,7 +304,7 @@ class SpeechStream(stt.RecognizeStream):
     def _apply_options(self) -> None:
         """See to it that the connection is one with the options as they are now."""
         connection = self._connection
-        if connection is None or self._input_ch.closed:
+        if connection is None or self._input_has_ended:
             return  # the next connection will be; or there is nothing left to hear differently
         if connection.session.dialect.opening() == dialect_for(self._options).opening():
             self._changeover.abandon()
@@ -339,13 +317,9 @@ class SpeechStream(stt.RecognizeStream):
 
     def _change_failed(self, error: APIError) -> None:
         logger.warning("the new options could not be applied, the call goes on without: %s", error)
-        self._emit_recoverable(error)
+        self._went_on_after(error)
         if not error.retryable:
             self._options = self._options_tried
-
-    def _retry_delays_s(self) -> list[float]:
-        retries = range(self._conn_options.max_retry)
-        return [self._conn_options._interval_for_retry(n) for n in retries]
 
     # Events
 
@@ -362,16 +336,16 @@ class SpeechStream(stt.RecognizeStream):
         for event in self._recognition.take_events():
             if isinstance(event, (AudioLost, ServerWarned, HallucinationDropped, MessageSkipped)):
                 self._notices.take(event)
-            elif not self._event_ch.closed:
+            elif self._takes_events:
                 said = self._speech_events.of(event, offset_s=self._offset_s, now_wall_s=_wall_s())
                 self._recording.said(said, self._offset_s)
-                self._event_ch.send_nowait(said)
+                self._emit_event(said)
         if self._recognition.is_pausing:
             self._changeover.paused()
 
-    def _emit_recoverable(self, error: APIError) -> None:
+    def _went_on_after(self, error: APIError) -> None:
         self._recording.failed(error, recoverable=True)
-        self._emit_error(error, recoverable=True)
+        self._emit_recoverable(error)
 
     @staticmethod
     def _now() -> float:
