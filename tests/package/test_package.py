@@ -186,24 +186,23 @@ def test_a_part_imports_what_it_may(name: str) -> None:
         assert {part(other) for other in ours} <= allowed, module
 
 
-UNTIL_CUT = pytest.mark.xfail(reason="hearing and connection know each other", strict=False)
-
-
-@pytest.mark.parametrize(
-    "is_emulator",
-    [pytest.param(False, id="client"), pytest.param(True, id="emulator", marks=UNTIL_CUT)],
-)
-def test_no_modules_import_each_other_in_a_circle(is_emulator: bool) -> None:
+def test_no_modules_import_each_other_in_a_circle() -> None:
     """Neither directly nor around others, be it only for a type."""
-    graph = {
-        name: imported(path)[0] - {name}
-        for name, path in MODULES.items()
-        if (part(name) == "emulator") is is_emulator
-    }
+    graph = {name: imported(path)[0] - {name} for name, path in MODULES.items()}
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as e:
         pytest.fail(" <- ".join(e.args[1]))
+
+
+def test_the_design_shows_who_may_import_whom() -> None:
+    section = (ROOT / "docs" / "design.md").read_text().split("## Who may import whom")[1]
+    rows = re.findall(r"^\| `(\w+)/?` \| (.*?) ?\|$", section.split("\n## ")[0], re.M)
+    shown = {name: set(re.findall(r"`(\w+)/?`", below)) for name, below in rows}
+    left_out = {"log", "version", "_plugin", "", "__main__"}
+    assert shown == {
+        name: below - left_out for name, below in MAY_IMPORT.items() if name not in left_out
+    }
 
 
 @pytest.mark.parametrize("path", modules("_core").values(), ids=lambda p: str(p.relative_to(CORE)))
