@@ -30,11 +30,11 @@ from livekit.plugins.baseten._report.call import Call, made_out
 from livekit.plugins.baseten._report.reading import (
     Changed,
     Closed,
-    Event,
     Flushed,
     Line,
     Message,
     Problem,
+    RecordedEvent,
 )
 from livekit.plugins.baseten.emulator import Server, coded_speech, faults, serve
 
@@ -108,7 +108,7 @@ async def test_a_call_is_all_there(tmp_path: Path, model: Model) -> None:
     assert recorded.pcm.tobytes() == SPEECH.pcm
     assert recorded.path.stem.endswith(recorded.header.id)
     # Events, as LiveKit got them.
-    told = of(Event, recorded)
+    told = of(RecordedEvent, recorded)
     assert [event.type for event in told] == [event.type.value for event in events]
     assert all(event.request_id.startswith(recorded.header.id) for event in events)
     texts = [e.alternatives[0].text if e.alternatives else "" for e in events]
@@ -174,7 +174,7 @@ async def test_the_offset_of_the_framework_is_not_taken_for_audio(tmp_path: Path
         listener.stream.end_input()
         check(await listener.ended(), SPEECH, offset_s=100.0)
     recorded = the_call(tmp_path)
-    final = next(event for event in of(Event, recorded) if event.type == "final_transcript")
+    final = next(event for event in of(RecordedEvent, recorded) if event.type == "final_transcript")
     assert final.start > 100
     words = [word for final in shown(recorded).finals for word in final.words]
     for word, spoken in zip(words, SPEECH.words, strict=True):
@@ -288,7 +288,7 @@ async def test_a_whole_recording_at_once_is_recorded(tmp_path: Path) -> None:
     assert event.request_id == recorded.header.id
     assert recorded.pcm is not None
     assert recorded.pcm.tobytes() == SPEECH.pcm
-    assert [e.text for e in of(Event, recorded)] == [SPEECH.text]
+    assert [e.text for e in of(RecordedEvent, recorded)] == [SPEECH.text]
     assert len(shown(recorded).connections) == 1
 
 

@@ -11,7 +11,7 @@ from livekit.plugins.baseten._core.journal import Journal
 from livekit.plugins.baseten._core.options import Options
 from livekit.plugins.baseten._core.results import Results, samples
 from livekit.plugins.baseten._core.session import Patience, Session
-from livekit.plugins.baseten._core.wire import Transcript, Word, dialect_for
+from livekit.plugins.baseten._core.wire import ServerWord, Transcript, dialect_for
 
 RATE = 16_000
 CHUNK = 512
@@ -49,7 +49,7 @@ def final_of(results: Results, transcript: Transcript) -> Hypothesis:
 
 def test_times_come_from_the_words_and_not_from_the_buffer() -> None:
     results, _ = reading()
-    words = (Word("turn", 4.0, 4.5, 0.9), Word("on", 4.5, 4.75, 0.7))
+    words = (ServerWord("turn", 4.0, 4.5, 0.9), ServerWord("on", 4.5, 4.75, 0.7))
     heard = final_of(
         results, result("turn on", words=words, start_s=3.0, end_s=6.0, confidence=0.8)
     )
@@ -64,19 +64,19 @@ def test_times_come_from_the_words_and_not_from_the_buffer() -> None:
 
 def test_times_are_the_streams_whatever_connection_they_came_over() -> None:
     results, _ = reading(origin=100_000)
-    heard = final_of(results, result(words=(Word("hi", 1.0, 1.5),), start_s=0.0, end_s=2.0))
+    heard = final_of(results, result(words=(ServerWord("hi", 1.0, 1.5),), start_s=0.0, end_s=2.0))
     assert (heard.start, heard.end) == (100_000 + RATE, 100_000 + round(1.5 * RATE))
 
 
 @pytest.mark.parametrize(
     ("word", "start", "end"),
     [
-        (Word("hi", None, 2.0), 1 * RATE, 2 * RATE),
-        (Word("hi", 2.0, None), 2 * RATE, 4 * RATE - TRAILING),
-        (Word("hi"), 1 * RATE, 4 * RATE - TRAILING),
+        (ServerWord("hi", None, 2.0), 1 * RATE, 2 * RATE),
+        (ServerWord("hi", 2.0, None), 2 * RATE, 4 * RATE - TRAILING),
+        (ServerWord("hi"), 1 * RATE, 4 * RATE - TRAILING),
     ],
 )
-def test_a_word_without_a_time_has_the_utterances(word: Word, start: int, end: int) -> None:
+def test_a_word_without_a_time_has_the_utterances(word: ServerWord, start: int, end: int) -> None:
     results, _ = reading()
     heard = final_of(results, result(words=(word,), start_s=1.0, end_s=4.0))
     assert (heard.words[0].start, heard.words[0].end) == (start, end)
@@ -90,7 +90,9 @@ def test_made_up_silence_moves_no_word() -> None:
     after_s = (session.clock.sent - RATE) / RATE
     heard = final_of(
         results,
-        result(words=(Word("hi", after_s + 0.25, after_s + 0.5),), start_s=0.0, end_s=after_s + 1),
+        result(
+            words=(ServerWord("hi", after_s + 0.25, after_s + 0.5),), start_s=0.0, end_s=after_s + 1
+        ),
     )
     stream_start = session.clock.to_stream(session.clock.sent - RATE)
     assert heard.start == stream_start + RATE // 4
@@ -150,8 +152,8 @@ def test_on_a_new_connection_an_onset_is_heard_anew() -> None:
         {"start_s": 1e6},
         {"start_s": 0.0, "end_s": 0.0},
         {"end_s": 1.0, "audio_s": 30.0},
-        {"words": (Word("a", 9.0, 9.5), Word("b", 2.0, 2.5))},
-        {"words": (Word("a", 1e6, 1e6 + 1),)},
+        {"words": (ServerWord("a", 9.0, 9.5), ServerWord("b", 2.0, 2.5))},
+        {"words": (ServerWord("a", 1e6, 1e6 + 1),)},
     ],
 )
 @pytest.mark.parametrize("final", [True, False])
@@ -209,7 +211,7 @@ def test_a_language_to_be_detected_is_none_until_it_is() -> None:
 
 def test_details_are_handed_on() -> None:
     results, _ = reading()
-    words = (Word("hi", 1.0, 1.5, 0.5, "A"),)
+    words = (ServerWord("hi", 1.0, 1.5, 0.5, "A"),)
     heard = final_of(results, result(words=words, speaker="A", is_suspect=True, end_s=2.0))
     assert heard.speaker == "A"
     assert heard.words[0].speaker == "A"
@@ -220,7 +222,7 @@ def test_where_several_people_spoke_each_part_has_its_own_times() -> None:
     results, _ = reading()
     results.read_partial(result(final=False, start_s=0.0, end_s=10.0))
     parts = (
-        result("yes", words=(Word("yes", 1.0, 1.5, 0.9, "A"),), start_s=0.0, end_s=2.0),
+        result("yes", words=(ServerWord("yes", 1.0, 1.5, 0.9, "A"),), start_s=0.0, end_s=2.0),
         result("no", start_s=2.0, end_s=3.0, speaker="B"),
     )
     first, second = results.read_final(result("yes no", start_s=0.0, end_s=3.0, parts=parts))

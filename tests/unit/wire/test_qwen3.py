@@ -18,7 +18,7 @@ from livekit.plugins.baseten._core.errors import UnreadableFrame, WrongDialect
 from livekit.plugins.baseten._core.journal import Journal
 from livekit.plugins.baseten._core.options import Options
 from livekit.plugins.baseten._core.session import Patience, Session
-from livekit.plugins.baseten._core.wire import Failure, Transcript, Unknown, Word, dialect_for
+from livekit.plugins.baseten._core.wire import Failure, ServerWord, Transcript, Unknown, dialect_for
 
 COMMIT = {"type": "input_audio_buffer.commit"}
 
@@ -285,7 +285,7 @@ def test_a_final_has_text_words_times_and_language() -> None:
     assert frame.text == "Hello there."
     assert frame.is_final
     assert not frame.is_flush
-    assert frame.words == (Word("Hello", 0.42, 0.71, 0.98),)
+    assert frame.words == (ServerWord("Hello", 0.42, 0.71, 0.98),)
     assert (frame.start_s, frame.end_s, frame.language) == (0.4, 2.6, "en")
 
 

@@ -16,9 +16,9 @@ from livekit.plugins.baseten._core.wire import (
     Alive,
     EndAudio,
     Failure,
+    ServerWord,
     Transcript,
     Unknown,
-    Word,
     dialect_for,
 )
 
@@ -87,7 +87,7 @@ def test_a_final_has_text_words_times_language_and_confidence() -> None:
     assert read(**transcription(segment("turn on", word_timestamps=words))) == Transcript(
         text="turn on",
         is_final=True,
-        words=(Word("turn", 4.11, 4.31, 0.93), Word("on", 4.31, 4.47, 0.97)),
+        words=(ServerWord("turn", 4.11, 4.31, 0.93), ServerWord("on", 4.31, 4.47, 0.97)),
         start_s=3.0,
         end_s=6.5,
         audio_s=3.5,
@@ -250,7 +250,7 @@ def test_an_impossible_length_or_number_costs_only_itself(bad: Any) -> None:
 
 def test_a_word_that_ends_before_it_starts_has_no_length() -> None:
     frame = read(**transcription(segment("a", word_timestamps=[word("a", 2.0, 1.0)])))
-    assert frame.words == (Word("a", 2.0, 2.0, 0.9),)
+    assert frame.words == (ServerWord("a", 2.0, 2.0, 0.9),)
 
 
 @pytest.mark.parametrize("number", [None, "2", 2.5, True, []])

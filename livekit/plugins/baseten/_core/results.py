@@ -5,7 +5,7 @@ from __future__ import annotations
 from .clocks import SAMPLE_RATE_HZ
 from .events import Hypothesis, SpokenWord
 from .session import Session
-from .wire import Transcript, Word
+from .wire import ServerWord, Transcript
 
 
 class Results:
@@ -110,7 +110,9 @@ class Results:
             is_suspect=transcript.is_suspect,
         )
 
-    def _spoken(self, words: tuple[Word, ...], start: int, end: int) -> tuple[SpokenWord, ...]:
+    def _spoken(
+        self, words: tuple[ServerWord, ...], start: int, end: int
+    ) -> tuple[SpokenWord, ...]:
         """``words`` in stream samples; one without times reaches from ``start`` to ``end``.
 
         A time that the server names may be made up: nothing was said that has not been sent.

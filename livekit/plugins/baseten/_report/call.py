@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from .._core.clocks import SAMPLE_RATE_HZ
 from .axis import Axis
-from .reading import Closed, Connected, Event, Flushed, Line, Lost, Problem, Recorded, Sent
+from .reading import Closed, Connected, Flushed, Line, Lost, Problem, Recorded, RecordedEvent, Sent
 
 L = TypeVar("L", bound=Line)
 
@@ -26,7 +26,7 @@ _FLAGS = {
 
 
 @dataclass
-class Word:
+class PlacedWord:
     text: str
     x0: float
     x1: float
@@ -49,7 +49,7 @@ class Final:
     speaker: str | None
     confidence: float | None
     delay_s: float | None
-    words: list[Word]
+    words: list[PlacedWord]
     flags: list[str]
 
 
@@ -93,7 +93,7 @@ class Flush:
 
 
 @dataclass
-class Connection:
+class ConnectionBar:
     """
     Attributes:
         asked: When it was wanted.
@@ -130,7 +130,7 @@ class Trouble:
 class Call:
     utterances: list[Utterance]
     flushes: list[Flush]
-    connections: list[Connection]
+    connections: list[ConnectionBar]
     troubles: list[Trouble]
     lost_s: float
 
@@ -159,7 +159,7 @@ def made_out(recorded: Recorded, axis: Axis) -> Call:
     lines = recorded.lines
     lost = _of(Lost, lines)
     return Call(
-        utterances=_utterances(_of(Event, lines), axis),
+        utterances=_utterances(_of(RecordedEvent, lines), axis),
         flushes=_flushes(lines, axis),
         connections=_connections(lines, axis),
         troubles=_troubles(lines, axis),
@@ -183,8 +183,8 @@ def _of(kind: type[L], lines: Sequence[Line]) -> list[L]:
 # Speech
 
 
-def _utterances(events: Sequence[Event], axis: Axis) -> list[Utterance]:
-    by_id: dict[str, list[Event]] = {}
+def _utterances(events: Sequence[RecordedEvent], axis: Axis) -> list[Utterance]:
+    by_id: dict[str, list[RecordedEvent]] = {}
     for event in events:
         if event.type != "recognition_usage":
             by_id.setdefault(event.request_id, []).append(event)
@@ -196,7 +196,7 @@ def _utterances(events: Sequence[Event], axis: Axis) -> list[Utterance]:
     return utterances
 
 
-def _utterance(number: int, events: Sequence[Event], axis: Axis) -> Utterance | None:
+def _utterance(number: int, events: Sequence[RecordedEvent], axis: Axis) -> Utterance | None:
     """None where there are no words: the answer to a flush in silence."""
     spoken = [e for e in events if e.text and e.start is not None and e.end is not None]
     if not spoken:
@@ -214,7 +214,7 @@ def _utterance(number: int, events: Sequence[Event], axis: Axis) -> Utterance | 
     return utterance
 
 
-def _final(event: Event, axis: Axis) -> Final:
+def _final(event: RecordedEvent, axis: Axis) -> Final:
     x0 = _sample_x(axis, event, event.start)
     x1 = _sample_x(axis, event, event.end, is_end=True)
     told = event.metadata.get("delay_s")
@@ -229,7 +229,7 @@ def _final(event: Event, axis: Axis) -> Final:
         confidence=event.confidence,
         delay_s=delay_s if axis.is_live else None,
         words=[
-            Word(
+            PlacedWord(
                 word.text,
                 _sample_x(axis, event, word.start),
                 _sample_x(axis, event, word.end, is_end=True),
@@ -242,7 +242,7 @@ def _final(event: Event, axis: Axis) -> Final:
     )
 
 
-def _interims(events: Sequence[Event], axis: Axis) -> list[Interim]:
+def _interims(events: Sequence[RecordedEvent], axis: Axis) -> list[Interim]:
     """Each from when it came, or what it reaches to, until the next event that shows a text."""
     interims: list[Interim] = []
     shown = [event for event in events if event.type in ("interim_transcript", "final_transcript")]
@@ -259,7 +259,9 @@ def _interims(events: Sequence[Event], axis: Axis) -> list[Interim]:
     return interims
 
 
-def _sample_x(axis: Axis, event: Event, seconds: float | None, *, is_end: bool = False) -> float:
+def _sample_x(
+    axis: Axis, event: RecordedEvent, seconds: float | None, *, is_end: bool = False
+) -> float:
     sample = ((seconds or 0.0) - event.offset_s) * SAMPLE_RATE_HZ
     return axis.of_end(sample) if is_end else axis.of_sample(sample)
 
@@ -267,7 +269,7 @@ def _sample_x(axis: Axis, event: Event, seconds: float | None, *, is_end: bool =
 def _flushes(lines: Sequence[Line], axis: Axis) -> list[Flush]:
     """Each with the next final, which is its answer, be it empty."""
     flushes = []
-    finals = [event for event in _of(Event, lines) if event.type == "final_transcript"]
+    finals = [event for event in _of(RecordedEvent, lines) if event.type == "final_transcript"]
     for line in _of(Flushed, lines):
         if line.kind != "flush":
             continue
@@ -287,9 +289,9 @@ def _flushes(lines: Sequence[Line], axis: Axis) -> list[Flush]:
 # The network
 
 
-def _connections(lines: Sequence[Line], axis: Axis) -> list[Connection]:
+def _connections(lines: Sequence[Line], axis: Axis) -> list[ConnectionBar]:
     sent_before = 0
-    connections: list[Connection] = []
+    connections: list[ConnectionBar] = []
     for line in _of(Connected, lines):
         own = [sent for sent in _of(Sent, lines) if sent.connection == line.connection]
         closed = next((c for c in _of(Closed, lines) if c.connection == line.connection), None)
@@ -297,7 +299,7 @@ def _connections(lines: Sequence[Line], axis: Axis) -> list[Connection]:
         stop = max((sent.stop for sent in own), default=0)
         again = max(0, min(stop, sent_before) - start)
         sent_before = max(sent_before, stop)
-        connection = Connection(
+        connection = ConnectionBar(
             number=line.connection,
             asked=axis.of_time(line.at - line.acquire_s),
             opened=axis.of_time(line.at - line.open_for_s),
@@ -317,7 +319,7 @@ def _connections(lines: Sequence[Line], axis: Axis) -> list[Connection]:
     return connections
 
 
-def _free_row(connection: Connection, others: Sequence[Connection]) -> int:
+def _free_row(connection: ConnectionBar, others: Sequence[ConnectionBar]) -> int:
     """Where it overlaps with none of the others: in a change of options, two are open."""
     begin = min(connection.asked, connection.opened)
     taken = {other.row for other in others if other.closed > begin + 0.005}

@@ -11,13 +11,13 @@ from .reading import (
     Changed,
     Closed,
     Connected,
-    Event,
     Flushed,
     Line,
     Lost,
     Message,
     Problem,
     Recorded,
+    RecordedEvent,
     Sent,
 )
 
@@ -61,7 +61,7 @@ def _told(line: Line) -> tuple[str, str] | None:
         if line.silence:
             text += f" and {line.silence / SAMPLE_RATE_HZ:.3f} s of silence"
         return "audio", text
-    if isinstance(line, Event):
+    if isinstance(line, RecordedEvent):
         return "event", _event(line)
     if isinstance(line, Connected):
         ahead = ", before it was needed" if line.is_reused else ""
@@ -80,7 +80,7 @@ def _told(line: Line) -> tuple[str, str] | None:
     return None
 
 
-def _event(event: Event) -> str:
+def _event(event: RecordedEvent) -> str:
     text = f"{event.type.upper()} {event.text}".rstrip()
     if event.start is not None and event.end is not None:
         text += f" ({event.start:.2f} to {event.end:.2f} s)"

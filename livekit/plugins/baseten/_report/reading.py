@@ -94,7 +94,7 @@ class Flushed(Line):
     position: int
 
 
-class Word(_Record):
+class RecordedWord(_Record):
     text: str
     start: float | None = None
     end: float | None = None
@@ -102,7 +102,7 @@ class Word(_Record):
     speaker: str | None = None
 
 
-class Event(Line):
+class RecordedEvent(Line):
     """A speech event of LiveKit's; ``start`` and ``end`` have ``offset_s`` in them."""
 
     kind: Literal["event"]
@@ -115,7 +115,7 @@ class Event(Line):
     confidence: float | None = None
     speaker: str | None = None
     offset_s: float = 0.0
-    words: list[Word] = Field(default_factory=list)
+    words: list[RecordedWord] = Field(default_factory=list)
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -142,7 +142,17 @@ class End(Line):
 
 
 AnyLine = Annotated[
-    Pushed | Connected | Sent | Message | Closed | Flushed | Event | Problem | Lost | Changed | End,
+    Pushed
+    | Connected
+    | Sent
+    | Message
+    | Closed
+    | Flushed
+    | RecordedEvent
+    | Problem
+    | Lost
+    | Changed
+    | End,
     Field(discriminator="kind"),
 ]
 _LINE: TypeAdapter[Any] = TypeAdapter(AnyLine)

@@ -23,9 +23,9 @@ from .frames import (
     EndOfUtterance,
     Failure,
     ServerFrame,
+    ServerWord,
     Transcript,
     Unknown,
-    Word,
     mean_confidence,
 )
 from .qwen3 import Qwen3
@@ -42,9 +42,9 @@ __all__ = [
     "EndOfUtterance",
     "Failure",
     "ServerFrame",
+    "ServerWord",
     "Transcript",
     "Unknown",
-    "Word",
     "dialect_for",
     "is_audio",
     "mean_confidence",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 
-class Word(NamedTuple):
+class ServerWord(NamedTuple):
     """Times in seconds of connection time, None where the server gave none that make sense."""
 
     text: str
@@ -36,7 +36,7 @@ class Transcript(NamedTuple):
 
     text: str
     is_final: bool
-    words: tuple[Word, ...] = ()
+    words: tuple[ServerWord, ...] = ()
     start_s: float | None = None
     end_s: float | None = None
     audio_s: float | None = None

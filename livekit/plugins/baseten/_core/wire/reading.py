@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import UnreadableFrame, WrongDialect
-from .frames import Transcript, Word, mean_confidence
+from .frames import ServerWord, Transcript, mean_confidence
 from .languages import to_standard
 
 _FINAL_TYPE = "final_transcript"  # of 2025
@@ -137,7 +137,7 @@ def _kind(raw: dict[str, Any]) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def _words(segments: Iterable[dict[str, Any]]) -> list[Word]:
+def _words(segments: Iterable[dict[str, Any]]) -> list[ServerWord]:
     words = []
     for segment in segments:
         speaker = _speaker(segment)
@@ -147,7 +147,7 @@ def _words(segments: Iterable[dict[str, Any]]) -> list[Word]:
     return words
 
 
-def _word(raw: dict[str, Any], speaker: str | None) -> Word | None:
+def _word(raw: dict[str, Any], speaker: str | None) -> ServerWord | None:
     text = _text(_either(raw, "word", "w"))
     if not text:
         return None
@@ -158,7 +158,7 @@ def _word(raw: dict[str, Any], speaker: str | None) -> Word | None:
         end_s = _seconds(raw.get("end"))
     if start_s is not None and end_s is not None and end_s < start_s:
         end_s = start_s
-    return Word(text, start_s, end_s, _probability(raw.get("prob")), _speaker(raw) or speaker)
+    return ServerWord(text, start_s, end_s, _probability(raw.get("prob")), _speaker(raw) or speaker)
 
 
 def _language(raw: dict[str, Any], segments: list[dict[str, Any]]) -> str:
