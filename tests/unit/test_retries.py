@@ -229,26 +229,26 @@ def test_what_no_rule_knows_is_a_defect() -> None:
 
 def test_the_second_refusal_of_the_same_metadata_is_for_good() -> None:
     refusals = Refusals()
-    assert is_retried(refusals.judged(refusal()))
-    assert is_retried(refusals.judged(refusal("other")))
-    assert not is_retried(refusals.judged(refusal()))
-    assert is_retried(refusals.judged(refusal()))  # somebody tries them once more
+    assert is_retried(refusals.judge(refusal()))
+    assert is_retried(refusals.judge(refusal("other")))
+    assert not is_retried(refusals.judge(refusal()))
+    assert is_retried(refusals.judge(refusal()))  # somebody tries them once more
 
 
 def test_metadata_that_was_accepted_may_be_refused_once_more() -> None:
     refusals = Refusals()
-    refusals.judged(refusal())
-    refusals.accepted()
-    assert is_retried(refusals.judged(refusal()))
+    refusals.judge(refusal())
+    refusals.clear()
+    assert is_retried(refusals.judge(refusal()))
 
 
 def test_judging_changes_no_error() -> None:
     refusals, first, lost = Refusals(), refusal(), SessionLost(1006)
-    refusals.judged(first)
-    judged = refusals.judged(first)
+    refusals.judge(first)
+    judged = refusals.judge(first)
     assert (first.permanent, getattr(judged, "permanent", None)) == (False, True)
     assert str(judged) == str(first)
-    assert refusals.judged(lost) is lost
+    assert refusals.judge(lost) is lost
 
 
 def session(model: Model, *, answers: Sequence[str] = ()) -> Session:

@@ -16,8 +16,8 @@ from .tap import Notes, Tap
 # Frames sent in one go before others get their turn on the event loop: a second of audio.
 _BURST_FRAMES = 32
 
-# A deadline that is noticed late was not missed by the server but by this process, too busy to
-# read: whatever came meanwhile is read first.
+# If this process was too busy to notice a deadline in time, it has not read what the server sent
+# either. So before a deadline counts as missed, there is so much time to read.
 _CATCH_UP_S = 0.05
 
 
@@ -31,7 +31,7 @@ class Driver(Protocol):
 
     @property
     def least_wait_s(self) -> float:
-        """Nothing is due sooner than this after something was sent."""
+        """The shortest time after something was sent until anything can be due."""
         ...
 
     @property
@@ -41,12 +41,12 @@ class Driver(Protocol):
 
     @property
     def has_events(self) -> bool:
-        """Something happened that whoever is told of changes has to hear."""
+        """There are events for the one who is told of changes."""
         ...
 
 
 class _Released:
-    """What a connection serves that serves nobody any more."""
+    """Takes the place of a driver after `release`: it sends nothing and has no deadline."""
 
     has_outgoing = has_events = False
     least_wait_s = math.inf
@@ -63,7 +63,7 @@ class _Released:
 
 
 class Connection:
-    """Runs a `Session` over a `Socket`. Whose stream it is, it learns with `carry`.
+    """Runs a `Session` over a `Socket`. `carry` gives it the stream that it works for.
 
     Frames are written where they are asked for, without a task or a turn of the event loop in
     between. Only a socket that takes no more makes a task of the rest.
@@ -117,8 +117,8 @@ class Connection:
         try:
             rest = self._write()
         except SessionLost:
-            return  # for good; the server may have said why: the reader will find out
-        except Exception as e:  # noqa: BLE001  # whoever pushed audio has no part in it
+            return  # the reader will find out why: the server may have said so
+        except Exception as e:  # noqa: BLE001  # the one who pushed audio did nothing wrong
             self._broken(e)
             return
         if rest is None:
@@ -144,7 +144,7 @@ class Connection:
             await self._heard.wait()
 
     def release(self) -> None:
-        """Stop here and now: nothing is read or sent any more, and nobody is told anything."""
+        """Read and send nothing more from this moment on, and call nobody."""
         self._driver, self._changed = _Released(), _nobody
         if self._timer is not None:
             self._timer.cancel()
@@ -152,9 +152,9 @@ class Connection:
             task.cancel()
 
     async def aclose(self) -> None:
-        """Close the connection. Prompt, whatever the peer does."""
+        """Close the connection, within about 50 ms whatever the peer does."""
         self.release()
-        # Both may have failed: gathering retrieves what each has to say.
+        # Both may have failed. Gathering retrieves both errors, so that asyncio reports none.
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._tap is not None:
             self._tap.closed(self.session.error, self._loop.time())
@@ -224,19 +224,19 @@ class Connection:
             self._broken(error)
 
     def _broken(self, error: Exception) -> None:
-        """A defect here must not leave a stream waiting for ever."""
+        """End the session after a defect of this package, or the stream would wait for ever."""
         logger.error("unexpected error in a Baseten connection", exc_info=error)
         self.session.fail(LocalProtocolError(f"{type(error).__name__}: {error}"))
         self._heard.set()
         self._ended.set()
 
     def _arm(self) -> None:
-        """Have the next deadline kept. One timer serves many: it only ever fires early."""
+        """Set the timer for the next deadline. It may fire early, and is set again then."""
         due = self._driver.deadline
         if due is None:
             return
         now = self._loop.time()
-        # By then it looks again, so that sending need not: see `_write`.
+        # It fires after `least_wait_s` at the latest, so that `_write` need not set it anew.
         at = min(due, now + self._driver.least_wait_s)
         if self._timer is not None:
             if self._timer.when() <= max(at, now + _CATCH_UP_S):
@@ -264,7 +264,7 @@ class Connection:
 
 
 class _Turn:
-    """Waits while whoever else is ready gets a turn of the event loop."""
+    """Waits for one turn of the event loop, in which others may run."""
 
     def __await__(self) -> Generator[Any, None, None]:
         yield

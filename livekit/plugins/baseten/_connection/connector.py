@@ -18,7 +18,7 @@ from .connection import Connection
 from .socket import Socket
 from .timeout import timeout
 
-# A connection kept for the next stream holds a place on a replica: not for ever.
+# How long a connection is kept for the next stream: it takes a place on a replica.
 _KEPT_READY_S = 60.0
 
 _PROGRESS_EVERY_S = 10.0
@@ -143,7 +143,7 @@ class Connector:
             await asyncio.sleep(delay_s)
 
     def close_later(self, connection: Connection) -> None:
-        """Close ``connection`` without making anybody wait."""
+        """Close ``connection`` in the background."""
         connection.release()
         task = asyncio.create_task(connection.aclose(), name="baseten-close")
         self._background.add(task)
@@ -192,7 +192,7 @@ class Connector:
         opening = self._ready
         if opening is None:
             return None
-        # One that is still parked will come sooner than a new one behind it.
+        # If it is still being opened, it will be there sooner than one that is asked for now.
         await asyncio.wait({opening}, timeout=timeout_s)
         if not opening.done():
             raise ConnectTimedOut(timeout_s)

@@ -1,4 +1,4 @@
-"""Coroutines that hardly ever wait: run where they are called, a task only for one that does."""
+"""Runs coroutines that hardly ever wait in place, without a task for each."""
 
 from __future__ import annotations
 

@@ -139,11 +139,11 @@ class Refusals:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
-    def accepted(self) -> None:
+    def clear(self) -> None:
         """A server has taken the metadata of a connection: begin to count anew."""
         self._counts.clear()
 
-    def judged(self, error: BasetenError) -> BasetenError:
+    def judge(self, error: BasetenError) -> BasetenError:
         """Count ``error`` if it is a refusal.
 
         Returns:

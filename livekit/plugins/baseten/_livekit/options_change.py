@@ -22,7 +22,7 @@ from .._core.session import Patience, Session
 from .._core.wire import dialect_for
 from .api_errors import to_api_error
 
-# Calls of `update_options` that come this close together change the connection once.
+# Several calls of `update_options` within this time change the connection once.
 _COALESCE_S = 0.1
 
 # A change waits at most this long for a pause in the speech.
@@ -66,25 +66,25 @@ class Changeover:
         self._paused = asyncio.Event()
 
     def begin(self, options: Options) -> None:
-        """Change to ``options``, and no longer to those of a change under way."""
+        """Change to ``options``. A change that is under way is abandoned."""
         self.abandon()
         self._task = asyncio.create_task(self._run(options), name="baseten-options")
 
     def abandon(self) -> None:
-        """There is nothing to change any more."""
+        """Give up the change that is under way, if there is one."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
 
     async def aclose(self) -> None:
-        """Give up a change under way, and wait until it is."""
+        """Give up the change that is under way, and wait until its task has ended."""
         task = self._task
         self.abandon()
         if task is not None:
             await asyncio.wait({task})
 
-    def paused(self) -> None:
-        """Nobody speaks now."""
+    def note_pause(self) -> None:
+        """Nobody speaks at this moment: a connection that is ready may take over."""
         self._paused.set()
 
     async def _run(self, options: Options) -> None:
@@ -94,14 +94,14 @@ class Changeover:
                 self._succeeded(await self._ready(options), options)
                 return
             except BasetenError as e:
-                error = to_api_error(self._refusals.judged(e))
+                error = to_api_error(self._refusals.judge(e))
             if delay_s is None or not error.retryable:
                 self._failed(error)
                 return
             await asyncio.sleep(delay_s)
 
     async def _ready(self, options: Options) -> Opened:
-        """A connection with ``options``, at the moment to take it."""
+        """Open a connection with ``options``. Returns at the moment at which it may take over."""
         dialect = dialect_for(options)
         opened = await self._connector.open(
             lambda: Session(dialect, self._patience), timeout_s=self._connect_timeout_s

@@ -1,4 +1,4 @@
-"""A whole recording at once, over a connection of its own, as fast as the server takes it."""
+"""Recognizes a whole recording at once, over a connection of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One stream between LiveKit and its recognition: carries, and decides as little as it can."""
+"""The public stream: hands audio to its recognition, and events to LiveKit. Opens connections."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .warnings import Notices
 
 @dataclass(frozen=True)
 class Limits:
-    """A stream's bounds, in seconds; see the arguments of `STT` of the same names."""
+    """A stream's limits, in seconds: arguments of `STT` that are described there."""
 
     patience: Patience
     replay_buffer_s: float
@@ -58,8 +58,9 @@ class SpeechStream(BaseStream):
         recorder: Recorder | NoRecorder,
     ) -> None:
         self._connector = connector
-        self._options = self._options_tried = options
-        self._options_accepted: Options | None = None  # those of the last connection that had them
+        self._options = options
+        self._options_tried = options  # those of the connection
+        self._options_accepted: Options | None = None  # the last that a server has taken
         self._limits = limits
         self._intake = Intake()
         self._recognition = recognition
@@ -74,7 +75,7 @@ class SpeechStream(BaseStream):
         self._notices = Notices(
             replay_buffer_s=limits.replay_buffer_s,
             lost=self._recording.lost,
-            failed=self._went_on_after,
+            failed=self._report,
         )
         self._offset_s = 0.0
         super().__init__(
@@ -113,7 +114,7 @@ class SpeechStream(BaseStream):
         self._moved()
 
     def flush(self) -> None:
-        """Have what was said so far finished now, instead of when the server hears a pause.
+        """Finish what was said so far now, and not only when the server hears a pause.
 
         It is answered by a final transcript, empty if nothing was said. Audio may go on at once.
 
@@ -145,7 +146,7 @@ class SpeechStream(BaseStream):
     async def aclose(self) -> None:
         """Close the stream now, whatever is under way. Returns within 100 ms."""
         await super().aclose()
-        self._recording.close()  # its task may never have begun
+        self._recording.close()  # `_main_task` does not, if it never began
 
     async def __aenter__(self) -> Self:
         return self
@@ -172,12 +173,12 @@ class SpeechStream(BaseStream):
 
     @property
     def dropped_hallucinations(self) -> int:
-        """Finals that `drop_hallucinations` took for nobody's words."""
+        """How many finals `drop_hallucinations` has made empty."""
         return self._notices.hallucinations_dropped
 
     @property
     def options(self) -> Options:
-        """What this stream recognizes with, or is about to."""
+        """The options of this stream. After a change, those that it is about to use."""
         return self._options
 
     def update_options(self, **changes: Unpack[OptionChanges]) -> None:
@@ -203,14 +204,14 @@ class SpeechStream(BaseStream):
         try:
             await super()._main_task()
         finally:
-            # However it ended: no start of speech without its end, no flush without an answer.
+            # However the stream ended, a start of speech needs its end and a flush its answer.
             self._recognition.give_up()
             self._emit()
             self._notices.report_loss()
             self._recording.close()
 
     async def _run(self) -> None:
-        """One connection. LiveKit calls again after a retryable error; nothing is lost between."""
+        """Work with one connection. LiveKit calls this again after a retryable error."""
         if self._recognition.has_nothing_left:
             return
         try:
@@ -221,9 +222,9 @@ class SpeechStream(BaseStream):
             self._apply_options()
             await self._connection_ended()
         except BasetenError as e:
-            raise self._failed(e) from None
+            raise self._judge(e) from None
         except Exception as e:  # noqa: BLE001
-            # Anything but an APIError would leave the call without ears until its end.
+            # After anything but an APIError, LiveKit would not hear the user any more.
             logger.exception("unexpected error in the Baseten stream")
             raise to_api_error(LocalProtocolError(f"{type(e).__name__}: {e}")) from None
         finally:
@@ -237,7 +238,7 @@ class SpeechStream(BaseStream):
         return await self._connector.open(new_session, timeout_s=self._connect_timeout_s)
 
     def _take_over(self, opened: Opened, options: Options) -> None:
-        """A connection carries the stream from now on; the one before it stops at once."""
+        """Go on with another connection. The one before stops at once."""
         self._emit_acquired(opened.acquire_s, is_reused=opened.is_reused)
         self._options_tried = options
         before, self._connection = self._connection, opened.connection
@@ -264,7 +265,7 @@ class SpeechStream(BaseStream):
             assert connection is not None
             await connection.ended()
             if self._connection is not connection:
-                continue  # a change of options put another in its place
+                continue  # changed options have put another one in its place
             self._emit()
             if self._recognition.error is not None:
                 raise self._recognition.error
@@ -275,8 +276,8 @@ class SpeechStream(BaseStream):
         if connection is not None:
             await connection.aclose()
 
-    def _failed(self, error: BasetenError) -> APIError:
-        """Draw the consequences of the end of a connection.
+    def _judge(self, error: BasetenError) -> APIError:
+        """Draw the consequences of an error that has ended a connection.
 
         Returns:
             ``error`` as LiveKit is told of it.
@@ -285,14 +286,14 @@ class SpeechStream(BaseStream):
         was = worth(session, error, lived_s=self._now() - self._carried_since_s)
         if was is not Worth.NOTHING:
             self._options_accepted = self._options_tried
-            self._refusals.accepted()
+            self._refusals.clear()
         if was is Worth.WORKED and rule_for(error).gives_back:
             self._give_budget_back()
-        judged = self._refusals.judged(error)
+        judged = self._refusals.judge(error)
         accepted = self._options_accepted
         if isinstance(judged, MetadataRefused) and judged.permanent and accepted is not None:
             if self._options != accepted:
-                judged = error  # worth another connection, with the options before
+                judged = error  # try again, with the options that were accepted before
             self._options = accepted
         self._retry_after_s = asked_wait_s(judged)
         told = to_api_error(judged)
@@ -302,10 +303,10 @@ class SpeechStream(BaseStream):
     # Changed options
 
     def _apply_options(self) -> None:
-        """See to it that the connection is one with the options as they are now."""
+        """Change the connection if it does not have the current options."""
         connection = self._connection
         if connection is None or self._input_has_ended:
-            return  # the next connection will be; or there is nothing left to hear differently
+            return  # the next connection will have them, or no more audio will come
         if connection.session.dialect.opening() == dialect_for(self._options).opening():
             self._changeover.abandon()
         else:
@@ -317,21 +318,21 @@ class SpeechStream(BaseStream):
 
     def _change_failed(self, error: APIError) -> None:
         logger.warning("the new options could not be applied, the call goes on without: %s", error)
-        self._went_on_after(error)
+        self._report(error)
         if not error.retryable:
             self._options = self._options_tried
 
     # Events
 
     def _moved(self) -> None:
-        """Something was pushed or asked for."""
+        """Send what was pushed or asked for, and emit what came of it."""
         if self._connection is not None:
             self._connection.wake()
         if self._recognition.has_events:
             self._emit()
 
     def _emit(self) -> None:
-        """Take in what the session has received, and say what came of it."""
+        """Take in what the session has received, and tell LiveKit what came of it."""
         self._recognition.advance(self._now())
         for event in self._recognition.take_events():
             if isinstance(event, (AudioLost, ServerWarned, HallucinationDropped, MessageSkipped)):
@@ -341,9 +342,9 @@ class SpeechStream(BaseStream):
                 self._recording.said(said, self._offset_s)
                 self._emit_event(said)
         if self._recognition.is_pausing:
-            self._changeover.paused()
+            self._changeover.note_pause()
 
-    def _went_on_after(self, error: APIError) -> None:
+    def _report(self, error: APIError) -> None:
         self._recording.failed(error, recoverable=True)
         self._emit_recoverable(error)
 

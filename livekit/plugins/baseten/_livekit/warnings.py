@@ -1,4 +1,4 @@
-"""What a stream has to say beside its speech: to the log, and to whoever listens for errors."""
+"""What a stream reports besides speech: to the log, and to listeners for errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..log import logger
 
 Notice = AudioLost | ServerWarned | HallucinationDropped | MessageSkipped
 
-# Lost audio is one warning for so much of it, not one for each frame.
+# There is one warning for so much lost audio, and not one for each frame.
 _LOSS_WARNING_SAMPLES = 10 * SAMPLE_RATE_HZ
 
 

@@ -1,7 +1,8 @@
 """The files of one recorded call, written as they are described in `docs/reports.md`.
 
-A line of JSON for whatever happened and a WAV of the audio, both only ever appended to: what a
-crash leaves is whole but for the last line. One thread has a tape at a time, and it may block.
+There is a line of JSON for everything that happened, and a WAV file of the audio. Both are only
+appended to, so that a crash costs the last line at most. Only one thread may use a tape at a time.
+Its methods may block.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from .._core.wire import is_audio
 
 VERSION = 1
 
-# Audio is one line for so much of it, and a pause between pushes that is longer starts another.
+# One line stands for so much audio. A longer gap between two pushes begins another line.
 _STRETCH_S = 1.0
 _GAP_S = 0.1
 
-# Whoever gives a shorter key gives none: "any", to a Baseten that takes any.
+# A shorter key is no secret: the local Baseten takes any word for one.
 _SHORTEST_SECRET = 12
 
 _WAV_HEADER_BYTES = 44
@@ -30,7 +31,7 @@ _WAV_HEADER_BYTES = 44
 
 @dataclass
 class _Stretch:
-    """Audio that goes on, not yet written as a line. Times as of the caller."""
+    """Audio that is not yet written as a line, because more may follow. Times are the caller's."""
 
     fields: dict[str, Any]
     start: int
@@ -45,7 +46,7 @@ class Tape:
         path: Without a suffix; ``.jsonl`` and ``.wav`` are added.
         header: First line of the recording.
         began: When it did, on the clock of every ``at``.
-        secret: Is written nowhere, whoever says it.
+        secret: It is replaced in every line, wherever it comes from.
 
     Raises:
         OSError: The disk is full, or the folder is gone; from every method.
@@ -77,7 +78,7 @@ class Tape:
         """More audio: 16 kHz mono 16-bit."""
         self._audio.write(pcm)
         samples = len(pcm) // BYTES_PER_SAMPLE
-        # What is pushed has been spoken before, but not before the last push.
+        # The audio was spoken in the time before this push, but after the push before it.
         spoken = max(self._last_push, at - samples / SAMPLE_RATE_HZ)
         self._pushed = self._extended(
             self._pushed,
@@ -111,7 +112,7 @@ class Tape:
     # To the disk
 
     def flush(self) -> None:
-        """Let it be on disk, with a WAV that can be played as it is."""
+        """Write everything to the disk, and the length into the WAV, so that it can be played."""
         if self._lines.closed:
             return
         self._lines.flush()
@@ -143,7 +144,7 @@ class Tape:
         return more
 
     def _settle(self) -> None:
-        """Write the audio so far, so that lines are in the order of what happened."""
+        """Write the lines of the audio so far: lines are in the order of what happened."""
         stretches = [s for s in (self._pushed, self._sent) if s is not None]
         self._pushed = self._sent = None
         for stretch in sorted(stretches, key=lambda s: s.at):
@@ -165,7 +166,7 @@ class Tape:
 
 
 def _private(path: Path) -> BinaryIO:
-    """A new file that nobody else on this machine can read: it has what people said."""
+    """A new file that only its owner can read, because it has what people said."""
     return open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, 0o600), "wb")
 
 

@@ -1,9 +1,9 @@
 """A call recorded while it goes on: what went over the wire and when, and the audio.
 
-It is noted on the event loop, which costs an `append`, and written by a thread (`files`). A disk
-that is full or stuck ends the recording with a warning and never disturbs the call.
+On the event loop, each note costs one `append`. A thread writes them to the disk (`files`). A disk
+that is full or stuck ends the recording with a warning. The call goes on.
 
-A recording holds what was said, as sound and as text. It never holds the key.
+A recording has what was said, as sound and as text. It never has the key.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from .files import Tape
 
 _WRITE_EVERY_S = 0.5
 
-# A disk is stuck when nothing was written for so long and so much waits: eight minutes of a call.
+# A disk is stuck if nothing was written for so long while so much waits: eight minutes of a call.
 _STUCK_AFTER_S = 10.0
 _MOST_PENDING_BYTES = 16 * 1024 * 1024
 
-# How long the end of a program waits for what is still to be written.
+# How long a program waits at its end for the rest to be written.
 _PATIENCE_S = 5.0
 
-# Of a line without audio, about.
+# The size of a line without audio, roughly.
 _LINE_BYTES = 200
 
 _Write = Callable[..., None]  # a method of `Tape`
@@ -53,7 +53,7 @@ class Recorder:
 
     Args:
         folder: Made if it is not there.
-        endpoint: Its key is written nowhere, whoever says it, nor what follows its URL's path.
+        endpoint: Neither its key is written nor what follows its URL's path.
 
     Raises:
         ValueError: The folder cannot be made or written to.
@@ -76,7 +76,7 @@ class Recorder:
         self._hurry = threading.Event()
 
     def start(self, name: str, options: Options) -> Recording:
-        """Begin to record a call, on the running event loop; the files are made a little later.
+        """Begin to record a call of the running event loop. The files are made a little later.
 
         Args:
             name: Of the call. With the time of day before it, it names the files.
@@ -108,7 +108,7 @@ class Recorder:
         return recording
 
     async def aclose(self) -> None:
-        """Wait until the recordings, which have been closed before, are on disk."""
+        """Wait until the recordings are on the disk. Close them before."""
         if self._thread is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._join)
 
@@ -134,7 +134,7 @@ class Recorder:
             thread.join(_PATIENCE_S)
 
     def _finish(self) -> None:
-        """The program ends, and a call may have been left open."""
+        """End the recordings that are still open when the program ends."""
         with self._lock:
             recordings = list(self._open)
         for recording in recordings:
@@ -143,7 +143,8 @@ class Recorder:
 
 
 class Recording:
-    """One call. Everything but `write` is for the event loop's thread, and returns at once.
+    """One call. `write` is for the recorder's thread. The rest is for the thread of the event loop,
+    and returns at once.
 
     Args:
         path: For messages.
@@ -157,7 +158,7 @@ class Recording:
         self._now = now
         self._tape: Tape | None = None
         self._pending: deque[_Note] = deque()
-        # Each is counted by one thread only, so that neither has to wait for the other.
+        # One thread writes the one number and reads the other, so that no lock is needed.
         self._bytes_put = self._bytes_written = 0
         self._written_at = now()
         self._is_closed = False
@@ -183,18 +184,18 @@ class Recording:
         self._noted("options", options=options.model_dump(exclude_none=True))
 
     def said(self, event: stt.SpeechEvent, offset_s: float) -> None:
-        """LiveKit was told this, ``offset_s`` added to its times."""
-        fields = _event_fields(event)  # now: whoever listens may change it
+        """LiveKit was told this. Its times have ``offset_s`` added."""
+        fields = _event_fields(event)  # at once: a listener may change the event later
         if offset_s:
             fields["offset_s"] = offset_s
         self._noted("event", **fields)
 
     def failed(self, error: APIError, *, recoverable: bool) -> None:
-        """LiveKit was told of ``error``; ``recoverable``: the call went on, or may."""
+        """LiveKit was told of ``error``. After a ``recoverable`` one the call may go on."""
         self._noted("error", message=error.message, recoverable=recoverable)
 
     def lost(self, samples: int) -> None:
-        """So much audio was dropped unheard so far."""
+        """So many samples were dropped so far, and no server has heard them."""
         self._noted("lost", samples=samples)
 
     def connected(
@@ -227,11 +228,11 @@ class Recording:
         self.abandon()
 
     def abandon(self) -> None:
-        """Nothing more will come, and why is not known."""
+        """Take no more notes. Unlike `close`, this does not say that the call has ended."""
         self._is_closed = True
 
     def put(self, size: int, write: _Write, *arguments: Any) -> None:
-        """Have ``write`` called on the tape. ``size``: what waiting for it costs, in bytes."""
+        """Have ``write`` called on the tape, by the recorder's thread. ``size`` is in bytes."""
         if self._is_closed or self._has_stopped:
             return
         waiting = self._bytes_put - self._bytes_written
@@ -257,7 +258,9 @@ class Recording:
         if was_closed or self._has_stopped:
             self.is_over = True
             self._pending.clear()
-            with contextlib.suppress(OSError):  # told already, or all is on disk
+            with contextlib.suppress(
+                OSError
+            ):  # the user was told of it before, or everything is on the disk
                 if self._tape is not None:
                     self._tape.close()
 
@@ -271,7 +274,7 @@ class Recording:
 
 
 class _ConnectionTap:
-    """Notes in a recording what goes over its connection with this number."""
+    """Notes in a recording what goes over one of its connections."""
 
     def __init__(self, recording: Recording, number: int) -> None:
         self._recording = recording
