@@ -252,11 +252,11 @@ def test_judging_changes_no_error() -> None:
 
 
 def session(model: Model, *, answers: Sequence[str] = ()) -> Session:
-    opened = Session(dialect_for(Options.create(model)), Patience())
-    opened.opened(0.0)
+    made = Session(dialect_for(Options.create(model)), Patience())
+    made.start(0.0)
     for answer in answers:
-        opened.received(answer, 0.1)
-    return opened
+        made.receive(answer, 0.1)
+    return made
 
 
 ALIVE = '{"type": "health_check", "trace_id": "probe-1"}'
