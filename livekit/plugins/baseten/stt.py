@@ -46,7 +46,7 @@ from ._recording.nothing import NoRecorder
 from ._recording.recording import Recorder
 from .log import logger
 
-# A model that sleeps takes minutes to wake; prewarm() waits for it in the background.
+# How long prewarm() waits in the background: a model that sleeps takes minutes to wake.
 _PREWARM_TIMEOUT_S = 600.0
 
 
@@ -261,7 +261,7 @@ class STT(stt.STT):
         try:
             data = await recognized(
                 buffer,
-                # Without a replay, whole: there is one connection, and nothing is old.
+                # All of the audio is kept, because the only connection is sent all of it.
                 self._recognition(options, replay_s=1.0 + calculate_audio_duration(buffer)),
                 self._connector,
                 timeout_s=conn_options.timeout,

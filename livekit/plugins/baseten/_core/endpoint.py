@@ -1,4 +1,4 @@
-"""Where the deployment is, and the key to it: resolved once, at construction."""
+"""The URL of the deployment and the key, found out once when an `STT` is made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Endpoint:
     """
     Attributes:
         url: WebSocket URL of the deployment.
-        api_key: In no repr, by construction.
+        api_key: Not in the repr.
     """
 
     url: str
@@ -75,7 +75,7 @@ def resolve_url(
 
 
 def check_url(url: str, *, allow_plaintext: bool) -> str:
-    """A WebSocket URL as it is, a pasted HTTP URL as the WebSocket URL beside it.
+    """A WebSocket URL as it is. Of an HTTP URL from the dashboard, the WebSocket URL beside it.
 
     Raises:
         ValueError: Neither, or ``ws://`` to another machine without ``allow_plaintext``.

@@ -1,7 +1,7 @@
 """What can go wrong between a stream and its deployment, each named for what happened.
 
     BasetenError
-    +-- LocalProtocolError   we asked for what the protocol forbids: a bug here, never retried
+    +-- LocalProtocolError   this package did what the protocol forbids: a defect, never retried
     +-- UnreadableFrame      one message that is no frame; the session skips it
     +-- ConnectFailed        no connection: refused, reset, no such host, bad certificate
     +-- ConnectTimedOut      no answer to the handshake in time
@@ -36,7 +36,7 @@ class UnreadableFrame(BasetenError):
 class ConnectFailed(BasetenError):
     """
     Attributes:
-        permanent: Trying again would fail the same way (a certificate that does not verify).
+        permanent: Another attempt would fail the same way (a certificate that does not verify).
     """
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:

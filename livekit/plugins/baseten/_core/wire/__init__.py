@@ -1,10 +1,10 @@
 """What goes over the wire, as values: no sockets, no clock, no LiveKit.
 
-A *dialect* writes the client's frames and reads the server's; everything above asks it and never
-which one it is. Times in here are seconds of *connection time* (see `_timeline`).
+A *dialect* writes the client's frames and reads the server's. The rest of the package asks the
+dialect and does not know which one it is. Times are seconds of *connection time* (see `clocks`).
 
 =========  ===========================  ==========================  ==========================
-dialect    audio                        end of an utterance, forced  end of audio, last reply
+dialect    audio                        forced end of utterance     end of audio, last reply
 =========  ===========================  ==========================  ==========================
 whisper    binary, exactly 512 samples  a burst of silence          ``end_audio``, "finished"
 qwen3-asr  base64 in ``...append``      ``...commit``               ``...commit``, flagged final

@@ -18,7 +18,7 @@ class ServerWord(NamedTuple):
 
 
 class Transcript(NamedTuple):
-    """A hypothesis for the utterance under way; each one replaces the one before it.
+    """A hypothesis for the current utterance. Each one replaces the one before it.
 
     Attributes:
         start_s: Start of the audio it accounts for, leading silence included.
@@ -30,8 +30,8 @@ class Transcript(NamedTuple):
         confidence: Mean probability of the words, None where there are none.
         parts: Where several people spoke, what each said in turn; else empty.
         pending: What the server holds back for the next final.
-        settles: Where it answers a request, the stream position that was reached by then; filled
-            in by `Session`, which knows what it asked.
+        settles: If it answers a request, the stream position of that request. `Session` fills this
+            in, because it knows what it asked.
     """
 
     text: str
@@ -71,9 +71,9 @@ class Failure:
     """An error frame.
 
     Attributes:
-        recoverable: The stream goes on.
+        recoverable: The stream goes on after it.
         permanent: The same input would fail the same way.
-        is_lost_result: A transcription under way came to nothing.
+        is_lost_result: The server failed to transcribe a piece of the audio.
     """
 
     error_type: str
@@ -85,7 +85,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A frame this version does not know. Skipped: servers gain frame types."""
+    """A frame that this version does not know. It is skipped, because newer servers send more."""
 
     type: str
 
@@ -98,10 +98,10 @@ class EndOfUtterance:
     """How to make the server finish an utterance now.
 
     Attributes:
-        silence_samples: Zeros to send as audio first, in whole chunks.
-        frame: Then this.
-        trace_id: An `Alive` with it says the server has heard the silence; "" where the answer is
-            a flagged final instead.
+        silence_samples: How much silence to send as audio first, in whole chunks.
+        frame: What to send after it.
+        trace_id: An `Alive` with this id says that the server has heard the silence. It is "" if
+            the server answers with a flagged final instead.
     """
 
     silence_samples: int
@@ -110,7 +110,7 @@ class EndOfUtterance:
 
 
 class Dialect(Protocol):
-    """How one kind of deployment is talked to. Immutable; made from `Options`."""
+    """The protocol of one kind of deployment, with the options of a stream. Immutable."""
 
     @property
     def chunk_samples(self) -> int:
@@ -119,7 +119,7 @@ class Dialect(Protocol):
 
     @property
     def pads_chunks(self) -> bool:
-        """A frame of any other length kills the session: fill the last one with zeros."""
+        """The server ends the session at a frame of any other length: zeros fill the last one."""
         ...
 
     @property
@@ -173,7 +173,7 @@ class Dialect(Protocol):
         ...
 
     def described(self) -> str:
-        """What `opening` asks for, in one line, for errors."""
+        """What `opening` asks for, in one line for error messages; without the prompt."""
         ...
 
     def audio(self, pcm: bytes) -> str | bytes: ...
@@ -184,11 +184,11 @@ class Dialect(Protocol):
 
     @property
     def can_probe(self) -> bool:
-        """There is a question that a live server answers with `Alive`."""
+        """The protocol has a health check, which a live server answers with `Alive`."""
         ...
 
     def probe(self, trace_id: str) -> str:
-        """That question; only where `can_probe`."""
+        """The frame of that health check, if `can_probe`."""
         ...
 
     def decode(self, text: str) -> ServerFrame:
@@ -201,7 +201,7 @@ class Dialect(Protocol):
         ...
 
     def is_last(self, frame: ServerFrame) -> bool:
-        """Nothing will come after this answer to `end_of_audio`."""
+        """``frame`` answers `end_of_audio`, and nothing will come after it."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-# Whisper conditions on at most half its context, and keeps the end of what is longer.
+# Whisper uses at most half of its context for the prompt, and drops the beginning of a longer one.
 MAX_PROMPT_TOKENS = 224
 
 
@@ -31,7 +31,7 @@ def fitted(prompt: str, keyterms: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def unique(keyterms: Iterable[str]) -> list[str]:
-    """Without blanks and repetitions, whatever their case; the first spelling stays."""
+    """``keyterms`` without empty ones and repetitions. Of two spellings the first one stays."""
     seen: dict[str, str] = {}
     for term in keyterms:
         plain = " ".join(term.split())
@@ -43,8 +43,8 @@ def unique(keyterms: Iterable[str]) -> list[str]:
 def estimated_tokens(text: str) -> int:
     """An upper estimate of Whisper's tokens, without its tokenizer.
 
-    Byte-pair tokens of names run at about three characters in Latin script; elsewhere a character
-    may cost a token or two.
+    In Latin script, a token of a name has about three characters. In other scripts, a character may
+    take two tokens.
     """
     latin = sum(1 for c in text if c.isascii())
     return -(-latin // 3) + 2 * (len(text) - latin)

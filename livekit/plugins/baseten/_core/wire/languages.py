@@ -1,4 +1,4 @@
-"""Language codes and names: what people write, what the models take, what LiveKit is told."""
+"""Translates languages between what users write, what the models take and what LiveKit is told."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ _ALIASES = {
     "farsi": "fa",
     "moldovan": "ro",
 }
-# What other systems call the languages for which Whisper has a code of its own.
+# Standard codes of the languages for which Whisper has another code.
 _STANDARD_CODES = {"jw": "jv"}
 _CODES_BY_NAME = {name.lower(): code for code, name in WHISPER_LANGUAGES.items()}
 

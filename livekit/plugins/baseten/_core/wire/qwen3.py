@@ -14,7 +14,7 @@ from . import reading as _reading
 from . import writing as _writing
 from .frames import EndOfUtterance, Failure, ServerFrame, Transcript, Unknown
 
-# Any length goes. Reference clients send 100 ms, which is 100 ms of delay at worst; this is 32.
+# The server takes any length. Longer chunks are longer delays: this is 32 ms.
 CHUNK_SAMPLES = 512
 
 _AUDIO_HEAD = '{"type":"input_audio_buffer.append","audio":"'
@@ -39,8 +39,8 @@ _TAKEN = frozenset(
     }
 )
 
-# Its errors have no types, and the socket closes after each. Of these words, what was sent is to
-# blame; of others, "capacity" first among them, the moment.
+# The model's errors have no types, and the server closes the socket after each. An error with one
+# of these words is about what was sent, and would come again. Others, such as "capacity", pass.
 _PERMANENT = ("invalid", "unsupported", "malformed", "not supported", "unknown model", "binary")
 
 
@@ -71,7 +71,7 @@ class Qwen3:
         self.partial_interval_samples = round(
             options.partial_transcript_interval_s * SAMPLE_RATE_HZ
         )
-        # A segment is bounded by the speech in the buffer, not by the buffer.
+        # A segment has the length of the speech in the buffer, and not of the buffer.
         limit_samples = options.final_transcript_max_duration_s * SAMPLE_RATE_HZ
         self.forced_samples = limit_samples - SAMPLE_RATE_HZ // 2
 
@@ -113,7 +113,7 @@ class Qwen3:
 
 
 def _refuse_other_dialect(raw: dict[str, Any]) -> None:
-    """Whisper's errors are typed, and it takes no audio in text frames."""
+    """Refuse an error with a type, which only Whisper has: it takes no audio in text frames."""
     body = raw.get("body")
     if isinstance(body, dict) and body.get("error_type") == "STREAM_ERROR":
         raise WrongDialect(

@@ -1,7 +1,7 @@
-"""Reading transcription frames, of whatever age and dialect, without trusting a detail.
+"""Reads transcription frames of any runtime version and dialect.
 
-What makes a *frame* unreadable is refused; what makes a *detail* wrong costs the detail: an
-impossible time costs the time and not the word.
+A frame that cannot be read is refused. A detail that is wrong costs only itself: a word with an
+impossible time keeps its text and loses its time.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 def is_transcription(raw: dict[str, Any]) -> bool:
-    """Deployments of 2025 named the type differently, or not at all."""
+    """``raw`` is a result. Deployments of 2025 named this type differently, or not at all."""
     kind = _kind(raw)
     if kind is None:
         return "transcript" in raw or "segments" in raw
@@ -55,7 +55,7 @@ def is_transcription(raw: dict[str, Any]) -> bool:
 
 
 def transcript(raw: dict[str, Any]) -> Transcript:
-    """Any shape of result: current, or with the top-level ``transcript`` of older runtimes."""
+    """Read a result, of a current runtime or an older one with ``transcript`` at the top level."""
     segments = [s for s in _list(raw.get("segments")) if isinstance(s, dict)]
     whole = _read(raw, segments)
     if len(segments) > 1:
@@ -113,7 +113,7 @@ def _speaker(segment: dict[str, Any]) -> str | None:
 
 
 def error_text(raw: dict[str, Any]) -> str:
-    """The text of an error frame, wherever its server puts it."""
+    """The text of an error frame. Servers have it in different places."""
     body = raw.get("body")
     body = body if isinstance(body, dict) else {"message": body}
     for candidate in (body.get("message"), body.get("error"), raw.get("message"), raw.get("error")):
@@ -128,7 +128,7 @@ def _is_final(raw: dict[str, Any]) -> bool:
     flag = raw.get("is_final")
     if isinstance(flag, bool):
         return flag
-    # Servers always send it. Where one does not, a partial taken for a final would be said twice.
+    # All known servers send the flag. Without it, better a partial: a wrong final is said twice.
     return _kind(raw) == _FINAL_TYPE or raw.get("is_end_of_audio_flush") is True
 
 
@@ -189,7 +189,7 @@ def _number(raw: Any) -> int | None:
 def _seconds(raw: Any) -> float | None:
     if type(raw) is float and 0.0 <= raw < 3e7:  # as they nearly all are
         return raw
-    # A year is no position in a call; NaN compares false.
+    # 3e7 seconds are a year, which no call lasts. NaN compares false.
     ok = isinstance(raw, (int, float)) and not isinstance(raw, bool) and 0 <= raw < 3e7
     return float(raw) if ok else None
 

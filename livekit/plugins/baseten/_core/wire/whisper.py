@@ -13,12 +13,14 @@ from . import reading as _reading
 from . import writing as _writing
 from .frames import Alive, EndAudio, EndOfUtterance, Failure, ServerFrame, Unknown
 
-CHUNK_SAMPLES = 512  # one window of the server's voice activity detector; any other size is fatal
+# One window of the server's voice activity detector. It ends the session at any other size.
+CHUNK_SAMPLES = 512
 
-# Frames of silence beyond the server's rule: its detector takes a few to believe that speech ended.
+# Frames of silence that are sent on top of the server's rule: its detector needs a few to decide
+# that speech has ended.
 _SILENCE_MARGIN_CHUNKS = 8
 
-# What the server says of audio it cannot take: the same audio would fail the same way.
+# Words in errors about audio that the server cannot use. The same audio would fail again.
 _PERMANENT = ("too short", "number of samples", "multiple of element size", "unsupported encoding")
 
 
@@ -47,7 +49,7 @@ class Whisper:
         )
         limit_samples = options.final_transcript_max_duration_s * SAMPLE_RATE_HZ
         self.forced_samples = limit_samples // CHUNK_SAMPLES * CHUNK_SAMPLES
-        # The end of speech is declared on the frame that completes the silence, not before it.
+        # The server declares the end of speech at the frame that makes the silence long enough.
         silence_samples = options.vad_min_silence_duration_ms * SAMPLE_RATE_HZ // 1000
         chunks = -(-silence_samples // CHUNK_SAMPLES) + 1
         self.trailing_samples = chunks * CHUNK_SAMPLES
@@ -63,9 +65,10 @@ class Whisper:
         return pcm
 
     def end_of_utterance(self, number: int) -> EndOfUtterance:
-        """Enough zeros, in one burst, that the server's detector hears the speech end now.
+        """So much silence, sent at once, that the server's detector finds the end of speech now.
 
-        It counts samples and not seconds. The probe behind them is answered in order.
+        The detector counts samples and not seconds. The health check behind the silence is answered
+        when the silence was heard.
         """
         trace_id = f"flush-{number}"
         frame = _writing.compact({"type": "health_check", "trace_id": trace_id})
@@ -100,7 +103,7 @@ class Whisper:
 
 
 def _metadata(options: Options) -> dict[str, Any]:
-    """Only what the user set or what every runtime accepts: older ones reject unknown fields."""
+    """What the user has set, and what every runtime accepts: older ones refuse unknown fields."""
     whisper_params: dict[str, Any] = {
         "audio_language": _language.to_whisper("language", options.language)
     }
@@ -113,14 +116,14 @@ def _metadata(options: Options) -> dict[str, Any]:
         whisper_params["prompt"] = prompt
     if options.enable_diarization:
         whisper_params["enable_diarization"] = True
-        # The server's default, sentences, holds back whatever has no full stop yet.
+        # The server's default is sentences, which holds back everything after the last full stop.
         granularity = options.diarization_granularity or "split_segment"
         whisper_params["diarization_granularity"] = granularity
     return _writing.metadata(options, whisper_params)
 
 
 def _refuse_other_dialect(raw: dict[str, Any]) -> None:
-    """A Whisper server's errors have a body; Qwen3-ASR's do not, and it knows no health check."""
+    """Refuse an error of Qwen3-ASR: without a body, and about a frame that only Whisper knows."""
     said = _reading.error_text(raw)
     if raw.get("body") is None and any(word in said.lower() for word in ("health_check", "binary")):
         raise WrongDialect(
@@ -137,7 +140,7 @@ def _failure(raw: dict[str, Any]) -> Failure:
     return Failure(
         error_type=error_type,
         message=message,
-        # Without the flag it is the answer to a control frame it did not know; the stream goes on.
+        # An error without this flag answers a control frame that the server does not know.
         recoverable=body.get("recoverable") is not False,
         permanent=any(said in message.lower() for said in _PERMANENT),
         is_lost_result=error_type == "TRANSCRIPTION_ERROR",

@@ -1,4 +1,4 @@
-"""Writing JSON frames, and laying a user's own fields over them."""
+"""Writes JSON frames, with the user's own fields laid over them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def merged(metadata: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, A
 
 
 class Introduction:
-    """The first frame of a connection: what it says, and what follows from it for both dialects.
+    """The first frame of a connection, and what both dialects have to know of it.
 
     Args:
         metadata: The blocks of `whisper_params`, `streaming_params` and `streaming_vad_config`.
@@ -59,7 +59,7 @@ class Introduction:
         self.language = to_standard(asked if isinstance(asked, str) else "")
 
     def described(self) -> str:
-        """In one line, without the prompt, which may quote the conversation."""
+        """The metadata in one line, without the prompt: it may quote the conversation."""
         shown = self._metadata
         prompt = shown["whisper_params"].get("prompt")
         if prompt:
