@@ -5,11 +5,33 @@ from __future__ import annotations
 import pytest
 
 from livekit.plugins.baseten._core.flushes import ANSWER_S, GRACE_S, LEAST_GRACE_S, Flush, Flushes
+from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten._core.wire import Dialect, dialect_for
+
+WHISPER = dialect_for(Options.create("whisper"))
+QWEN3 = dialect_for(Options.create("qwen3-asr"))
 
 
-def sent(flush: Flush) -> Flush:
-    flush.sent(f"flush-{flush.number}", now=0.0)
-    return flush
+def ask_and_send(
+    flushes: Flushes, position: int, dialect: Dialect = WHISPER, now: float = 0.0
+) -> None:
+    flushes.ask(position)
+    flushes.send_next(dialect, now)
+
+
+def positions(flushes: Flushes) -> list[int]:
+    return [flush.position for flush in flushes.waiting]
+
+
+def is_overdue(flushes: Flushes, now: float) -> bool:
+    return flushes.deadline is not None and now >= flushes.deadline
+
+
+def finalize(flushes: Flushes, position: int, now: float) -> bool:
+    """A final reaches stream sample ``position``; whether it answers any."""
+    answers = flushes.is_any_before(position)
+    flushes.answer(position, now)
+    return answers
 
 
 def silent(position: int) -> bool:
@@ -22,64 +44,65 @@ def noisy(position: int) -> bool:
 
 def test_each_has_a_number_and_waits() -> None:
     flushes = Flushes()
-    assert not flushes
-    first, second = flushes.asked(100), flushes.asked(200)
-    assert (first.number, second.number) == (1, 2)
-    assert flushes.waiting == [first, second]
-    assert flushes
+    assert not flushes.waiting
+    flushes.ask(100)
+    flushes.ask(200)
+    assert flushes.waiting == [Flush(1, 100), Flush(2, 200)]
+    assert flushes.waiting
 
 
 def test_a_final_answers_those_it_reaches() -> None:
     flushes = Flushes()
-    flushes.asked(100)
-    later = flushes.asked(300)
-    assert not flushes.finalized(99, now=6.0)
-    assert flushes.finalized(100, now=6.0)
-    assert flushes.waiting == [later]
-    assert flushes.finalized(1000, now=6.0)
-    assert not flushes.finalized(1000, now=6.0)
+    flushes.ask(100)
+    flushes.ask(300)
+    assert not finalize(flushes, 99, now=6.0)
+    assert finalize(flushes, 100, now=6.0)
+    assert positions(flushes) == [300]
+    assert finalize(flushes, 1000, now=6.0)
+    assert not finalize(flushes, 1000, now=6.0)
 
 
 def test_where_no_probe_can_follow_the_server_has_a_while_to_answer() -> None:
     flushes = Flushes()
-    flushes.asked(100).sent("", now=5.0)
-    flushes.settle(5.0, silent)
+    ask_and_send(flushes, 100, QWEN3, 5.0)
+    flushes.stop_waiting_for_silence(5.0, silent)
     assert flushes.deadline == 5.0 + ANSWER_S
-    assert not flushes.overdue(5.0 + ANSWER_S - 0.001)
-    assert flushes.overdue(5.0 + ANSWER_S)
+    assert not is_overdue(flushes, 5.0 + ANSWER_S - 0.001)
+    assert is_overdue(flushes, 5.0 + ANSWER_S)
 
 
 def test_nothing_is_due_until_the_server_has_heard() -> None:
     flushes = Flushes()
-    sent(flushes.asked(100))
-    flushes.settle(1.0, silent)
+    ask_and_send(flushes, 100)
+    flushes.stop_waiting_for_silence(1.0, silent)
     assert flushes.deadline is None
-    assert not flushes.overdue(1e9)
-    flushes.heard("somebody else's", 1.0)
-    flushes.heard("", 1.0)
+    assert not is_overdue(flushes, 1e9)
+    flushes.note_heard("somebody else's", 1.0)
+    flushes.note_heard("", 1.0)
     assert flushes.deadline is None
 
 
 def test_an_answer_without_an_id_is_for_none() -> None:
     flushes = Flushes()
-    flushes.asked(100)
-    flushes.heard("", 1.0)
+    flushes.ask(100)
+    flushes.note_heard("", 1.0)
     assert flushes.deadline is None
 
 
 def test_sound_gets_some_grace_and_silence_none() -> None:
     flushes = Flushes()
-    sent(flushes.asked(100))
-    flushes.heard("flush-1", 5.0)
-    flushes.settle(5.0, noisy)
+    ask_and_send(flushes, 100)
+    flushes.note_heard("flush-1", 5.0)
+    flushes.stop_waiting_for_silence(5.0, noisy)
     assert flushes.deadline == 5.0 + GRACE_S
-    assert not flushes.overdue(5.0)
-    assert not flushes.overdue(5.0 + GRACE_S - 0.001)
-    flushes.settle(5.5, silent)
+    assert not is_overdue(flushes, 5.0)
+    assert not is_overdue(flushes, 5.0 + GRACE_S - 0.001)
+    flushes.stop_waiting_for_silence(5.5, silent)
     assert flushes.deadline == 5.5
-    assert flushes.overdue(5.5)
-    assert not flushes
-    assert not flushes.overdue(1e9)
+    assert is_overdue(flushes, 5.5)
+    flushes.drop_overdue(5.5)
+    assert not flushes.waiting
+    assert not is_overdue(flushes, 1e9)
 
 
 @pytest.mark.parametrize(
@@ -90,68 +113,68 @@ def test_a_server_that_was_seen_to_be_fast_gets_less_grace(
     answered_in_s: float, grace_s: float
 ) -> None:
     flushes = Flushes()
-    sent(flushes.asked(100))
-    flushes.heard("flush-1", 5.0)
-    assert flushes.finalized(100, now=5.0 + answered_in_s)
-    sent(flushes.asked(200))
-    flushes.heard("flush-2", 20.0)
+    ask_and_send(flushes, 100)
+    flushes.note_heard("flush-1", 5.0)
+    assert finalize(flushes, 100, now=5.0 + answered_in_s)
+    ask_and_send(flushes, 200)
+    flushes.note_heard("flush-2", 20.0)
     assert flushes.deadline == pytest.approx(20.0 + grace_s)
 
 
 def test_the_slowest_answer_counts() -> None:
     flushes = Flushes()
     for n, took_s in enumerate([0.4, 0.1], 1):
-        sent(flushes.asked(n))
-        flushes.heard(f"flush-{n}", 5.0)
-        flushes.finalized(n, now=5.0 + took_s)
-    sent(flushes.asked(3))
-    flushes.heard("flush-3", 20.0)
+        ask_and_send(flushes, n)
+        flushes.note_heard(f"flush-{n}", 5.0)
+        finalize(flushes, n, now=5.0 + took_s)
+    ask_and_send(flushes, 3)
+    flushes.note_heard("flush-3", 20.0)
     assert flushes.deadline == pytest.approx(20.8)
 
 
 def test_settling_asks_about_the_flushs_own_position() -> None:
     flushes = Flushes()
-    sent(flushes.asked(100))
-    sent(flushes.asked(200))
-    flushes.heard("flush-1", 5.0)
-    flushes.heard("flush-2", 5.0)
-    flushes.settle(5.0, lambda position: position <= 100)
-    assert flushes.overdue(5.0)
-    assert [flush.position for flush in flushes.waiting] == [200]
+    ask_and_send(flushes, 100)
+    ask_and_send(flushes, 200)
+    flushes.note_heard("flush-1", 5.0)
+    flushes.note_heard("flush-2", 5.0)
+    flushes.stop_waiting_for_silence(5.0, lambda position: position <= 100)
+    assert is_overdue(flushes, 5.0)
+    flushes.drop_overdue(5.0)
+    assert positions(flushes) == [200]
     assert flushes.deadline == 5.0 + GRACE_S
 
 
 def test_the_first_that_is_due_is_the_deadline() -> None:
     flushes = Flushes()
-    sent(flushes.asked(100))
-    sent(flushes.asked(200))
-    flushes.heard("flush-2", 3.0)
+    ask_and_send(flushes, 100)
+    ask_and_send(flushes, 200)
+    flushes.note_heard("flush-2", 3.0)
     assert flushes.deadline == 3.0 + GRACE_S
-    flushes.heard("flush-1", 2.0)
+    flushes.note_heard("flush-1", 2.0)
     assert flushes.deadline == 2.0 + GRACE_S
 
 
 def test_a_new_connection_starts_over_with_it() -> None:
     flushes = Flushes()
-    flush = sent(flushes.asked(100))
-    flushes.heard("flush-1", 5.0)
-    flush.reset()
-    assert flush == Flush(1, 100)
+    ask_and_send(flushes, 100)
+    flushes.note_heard("flush-1", 5.0)
+    assert not flushes.unsent
+    flushes.restart()
+    assert flushes.waiting == list(flushes.unsent) == [Flush(1, 100)]
     assert flushes.deadline is None
-    assert flushes
+    assert flushes.waiting
 
 
 def test_those_that_no_answer_will_come_to_are_gone_at_once() -> None:
     flushes = Flushes()
-    assert not flushes.abandoned()
-    flushes.asked(100)
-    assert flushes.abandoned()
-    assert not flushes
-    assert not flushes.abandoned()
+    flushes.ask(100)
+    flushes.clear()
+    assert not flushes.waiting
 
 
 def test_what_waits_cannot_be_changed_from_outside() -> None:
     flushes = Flushes()
-    flushes.asked(100)
+    flushes.ask(100)
     flushes.waiting.clear()
-    assert flushes
+    assert flushes.waiting

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from livekit.plugins.baseten._core.events import Hypothesis
-from livekit.plugins.baseten._core.journal import Journal
+from livekit.plugins.baseten._core.flushes import Flushes
 from livekit.plugins.baseten._core.options import Options
 from livekit.plugins.baseten._core.results import Results, samples
 from livekit.plugins.baseten._core.session import Patience, Session
+from livekit.plugins.baseten._core.user_audio import UserAudio
 from livekit.plugins.baseten._core.wire import ServerWord, Transcript, dialect_for
 
 RATE = 16_000
@@ -23,16 +25,15 @@ def reading(
 ) -> tuple[Results, Session]:
     """The results of a session that has sent ``sent_s`` of audio from stream sample ``origin``."""
     dialect = dialect_for(Options.create("whisper", language=asked, **options))
-    session, journal = Session(dialect, Patience()), Journal()
-    journal.push(bytes(2 * (origin + round(sent_s * RATE))))
-    journal.forget(origin)
+    session, audio = Session(dialect, Patience()), UserAudio(keep_s=3600.0)
+    stop = origin + round(sent_s * RATE)
+    audio.push(np.full(stop, 1000, "<i2").tobytes(), stop, 0.0, cursor=None)
+    audio.settle(origin)
     session.start(0.0)
-    session.attach(journal, [], 0.0)
+    session.attach(audio.journal, Flushes(), 0.0)
     while session.take_outgoing(0.0, 1000):
         pass
-    results = Results(dialect.language)
-    results.attach(session)
-    return results, session
+    return Results(session, audio), session
 
 
 def result(text: str = "hi", *, final: bool = True, **details: Any) -> Transcript:
@@ -40,7 +41,7 @@ def result(text: str = "hi", *, final: bool = True, **details: Any) -> Transcrip
 
 
 def final_of(results: Results, transcript: Transcript) -> Hypothesis:
-    (heard,) = results.read_final(transcript)
+    (heard,) = results.read_final(transcript).said
     return heard
 
 
@@ -134,9 +135,9 @@ def test_a_first_partial_of_a_young_buffer_says_no_more_than_the_buffer() -> Non
 
 
 def test_on_a_new_connection_an_onset_is_heard_anew() -> None:
-    results, session = reading()
+    results, _ = reading()
     results.read_partial(result(final=False, start_s=0.0, end_s=10.0))
-    results.attach(session)
+    results, _ = reading()
     assert final_of(results, result(start_s=3.0, end_s=5.0)).start == 3 * RATE
 
 
@@ -184,12 +185,14 @@ def test_whatever_is_missing_or_wrong_the_times_are_in_order_and_in_the_stream(
 def test_a_final_accounts_for_everything_up_to_its_end(details: dict[str, Any], end: int) -> None:
     results, session = reading(sent_s=9.984)
     assert session.clock.sent < 10 * RATE
-    assert results.end_of(result(**details), 2 * RATE) == min(end, session.clock.sent)
+    assert results.read_final(result(end_s=2.0)).settled == 2 * RATE
+    assert results.read_final(result(**details)).settled == min(end, session.clock.sent)
 
 
 def test_an_empty_final_that_says_nothing_of_its_length_accounts_for_nothing() -> None:
     results, _ = reading()
-    assert results.end_of(result(""), 2 * RATE) == 2 * RATE
+    assert results.read_final(result(end_s=2.0)).settled == 2 * RATE
+    assert results.read_final(result("")).settled == 2 * RATE
 
 
 # Languages
@@ -225,7 +228,7 @@ def test_where_several_people_spoke_each_part_has_its_own_times() -> None:
         result("yes", words=(ServerWord("yes", 1.0, 1.5, 0.9, "A"),), start_s=0.0, end_s=2.0),
         result("no", start_s=2.0, end_s=3.0, speaker="B"),
     )
-    first, second = results.read_final(result("yes no", start_s=0.0, end_s=3.0, parts=parts))
+    first, second = results.read_final(result("yes no", start_s=0.0, end_s=3.0, parts=parts)).said
     assert (first.text, first.start, first.end) == ("yes", RATE, RATE * 3 // 2)
     assert (second.text, second.speaker, second.start, second.end) == (
         "no",

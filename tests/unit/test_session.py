@@ -20,7 +20,7 @@ from livekit.plugins.baseten._core.errors import (
     SessionLost,
     WrongDialect,
 )
-from livekit.plugins.baseten._core.flushes import Flush
+from livekit.plugins.baseten._core.flushes import Flushes
 from livekit.plugins.baseten._core.journal import Journal
 from livekit.plugins.baseten._core.options import Options
 from livekit.plugins.baseten._core.session import (
@@ -69,7 +69,7 @@ def in_state(state: State) -> tuple[Session, Journal]:
         session.receive_close(1006)
     if state in (State.WAITING, State.FAILED):
         return session, journal
-    session.attach(journal, [], 0.0)
+    session.attach(journal, Flushes(), 0.0)
     if state is State.STREAMING:
         return session, journal
     session.finish(journal.stop)
@@ -80,11 +80,11 @@ def in_state(state: State) -> tuple[Session, Journal]:
     return session, journal
 
 
-def streaming(**options: Any) -> tuple[Session, Journal]:
+def streaming(flushes: Flushes | None = None, **options: Any) -> tuple[Session, Journal]:
     """As a call finds it: attached to a stream, the metadata sent, the server proven."""
     session, journal = new_session(**options), Journal()
     session.start(0.0)
-    session.attach(journal, [], 0.0)
+    session.attach(journal, Flushes() if flushes is None else flushes, 0.0)
     session.take_outgoing(0.0, 100)
     session.receive(alive(), 0.0)
     session.take_frames()
@@ -110,7 +110,7 @@ def texts(frames: list[str | bytes]) -> list[Any]:
 
 MOVES: dict[Input, Callable[[Session], None]] = {
     Input.START: lambda session: session.start(0.0),
-    Input.ATTACH: lambda session: session.attach(Journal(), [], 0.0),
+    Input.ATTACH: lambda session: session.attach(Journal(), Flushes(), 0.0),
     Input.FINISH: lambda session: session.finish(0),
     Input.LAST: lambda session: session.receive(FINISHED, 0.0),
     Input.FAIL: lambda session: session.fail(SessionLost(1006)),
@@ -155,7 +155,7 @@ def test_the_metadata_goes_first_and_then_a_question_that_only_it_can_follow() -
     journal.push(bytes(CHUNK_BYTES * 3))
     assert session.take_outgoing(0.0, 100) == []
     session.start(0.0)
-    session.attach(journal, [], 0.0)
+    session.attach(journal, Flushes(), 0.0)
     opening, question, *rest = everything(session)
     assert opening == session.dialect.opening()
     assert json.loads(str(question))["type"] == "health_check"
@@ -166,7 +166,7 @@ def test_a_connection_in_waiting_sends_its_metadata_once_and_no_audio() -> None:
     session = new_session()
     session.start(0.0)
     assert len(everything(session)) == 2
-    session.attach(Journal(), [], 9.0)
+    session.attach(Journal(), Flushes(), 9.0)
     assert everything(session) == []
 
 
@@ -215,7 +215,7 @@ def test_a_new_connection_starts_with_what_the_journal_still_has() -> None:
     journal.push(np.arange(2000, dtype="<i2").tobytes())
     journal.forget(700)
     session.start(0.0)
-    session.attach(journal, [], 0.0)
+    session.attach(journal, Flushes(), 0.0)
     (first, *_) = audio(everything(session))
     assert first == np.arange(700, 1212, dtype="<i2").tobytes()
     assert session.clock.to_stream(0) == 700
@@ -226,10 +226,10 @@ def test_a_new_connection_starts_with_what_the_journal_still_has() -> None:
 
 
 def test_a_flush_pads_adds_silence_asks_and_goes_on_with_the_audio_behind_it() -> None:
-    session, journal = streaming()
+    flushes = Flushes()
+    session, journal = streaming(flushes)
     journal.push(np.full(700, 7, "<i2").tobytes())
-    flush = Flush(1, journal.stop)
-    session.flush(flush)
+    flushes.ask(journal.stop)
     journal.push(np.full(1024, 9, "<i2").tobytes())
     sent = everything(session)
     heard = np.frombuffer(b"".join(audio(sent)), "<i2")
@@ -240,13 +240,14 @@ def test_a_flush_pads_adds_silence_asks_and_goes_on_with_the_audio_behind_it() -
     assert heard[1024 + end.silence_samples :].tolist() == [9] * 1024
     asked_at = sent.index(end.frame)
     assert len(audio(sent[:asked_at])) == 2 + end.silence_samples // 512
-    assert flush.trace_id == end.trace_id
+    assert [flush.trace_id for flush in flushes.waiting] == [end.trace_id]
 
 
 def test_made_up_silence_is_in_connection_time_and_not_in_the_streams() -> None:
-    session, journal = streaming()
+    flushes = Flushes()
+    session, journal = streaming(flushes)
     journal.push(bytes(700 * 2))
-    session.flush(Flush(1, journal.stop))
+    flushes.ask(journal.stop)
     journal.push(bytes(512 * 2))
     everything(session)
     silence = session.dialect.end_of_utterance(1).silence_samples
@@ -257,10 +258,11 @@ def test_made_up_silence_is_in_connection_time_and_not_in_the_streams() -> None:
 
 
 def test_flushes_go_out_in_order_and_before_the_end() -> None:
-    session, journal = streaming()
+    flushes = Flushes()
+    session, journal = streaming(flushes)
     journal.push(bytes(100 * 2))
-    session.flush(Flush(1, 100))
-    session.flush(Flush(2, 100))
+    flushes.ask(100)
+    flushes.ask(100)
     journal.push(bytes(50 * 2))
     session.finish(journal.stop)
     said = texts(everything(session))
@@ -269,9 +271,10 @@ def test_flushes_go_out_in_order_and_before_the_end() -> None:
 
 
 def test_a_flush_waits_for_the_audio_before_it() -> None:
-    session, journal = streaming()
+    flushes = Flushes()
+    session, journal = streaming(flushes)
     journal.push(bytes(CHUNK_BYTES * 40))
-    session.flush(Flush(1, journal.stop))
+    flushes.ask(journal.stop)
     first = session.take_outgoing(0.0, 32)
     assert len(audio(first)) == 32
     assert texts(first) == []
@@ -279,12 +282,16 @@ def test_a_flush_waits_for_the_audio_before_it() -> None:
 
 
 def test_flushes_without_an_answer_are_sent_again_on_a_new_connection() -> None:
-    flush = Flush(1, 100, trace_id="flush-1", due_s=3.0)
+    flushes = Flushes()
+    flushes.ask(100)
     session, journal = new_session(), Journal()
+    flushes.send_next(session.dialect, 0.0)
+    flushes.note_heard("flush-1", 0.0)
+    assert flushes.deadline is not None
     journal.push(bytes(100 * 2))
     session.start(0.0)
-    session.attach(journal, [flush], 0.0)
-    assert flush.due_s is None
+    session.attach(journal, flushes, 0.0)
+    assert flushes.deadline is None
     assert "flush-1" in str(everything(session)[-1])
 
 
@@ -502,7 +509,7 @@ def test_questions_are_told_apart() -> None:
 def test_a_patience_that_never_asks_never_does() -> None:
     session, journal = new_session(Patience(probe_after_s=0)), Journal()
     session.start(0.0)
-    session.attach(journal, [], 0.0)
+    session.attach(journal, Flushes(), 0.0)
     journal.push(bytes(CHUNK_BYTES))
     everything(session)
     assert session.deadline is None

@@ -15,6 +15,7 @@ from kit.client import metadata_of, new_stt
 from livekit.agents import LanguageCode
 from livekit.plugins.baseten._core import wire as _wire
 from livekit.plugins.baseten._core.errors import UnreadableFrame, WrongDialect
+from livekit.plugins.baseten._core.flushes import Flushes
 from livekit.plugins.baseten._core.journal import Journal
 from livekit.plugins.baseten._core.options import Options
 from livekit.plugins.baseten._core.session import Patience, Session
@@ -237,7 +238,7 @@ def sent(samples: int) -> list[str]:
     session.start(0.0)
     journal = Journal()
     journal.push(PCM[: samples * 2])
-    session.attach(journal, [], 0.0)
+    session.attach(journal, Flushes(), 0.0)
     session.finish(samples)
     out: list[str] = []
     while frames := session.take_outgoing(0.0, 50):

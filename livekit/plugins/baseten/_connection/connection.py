@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Protocol
 
@@ -15,6 +14,10 @@ from .tap import Notes, Tap
 
 # Frames sent in one go before others get their turn on the event loop: a second of audio.
 _BURST_FRAMES = 32
+
+# A timer asks at least this often what is due. So sending audio, which sets deadlines too, need not
+# ask: none of those is nearer than this, or than the shortest wait that the user allows.
+_LOOK_EVERY_S = 1.0
 
 # If this process was too busy to notice a deadline in time, it has not read what the server sent
 # either. So before a deadline counts as missed, there is so much time to read.
@@ -28,38 +31,6 @@ class Driver(Protocol):
     def tick(self, now: float) -> None: ...
     @property
     def deadline(self) -> float | None: ...
-
-    @property
-    def least_wait_s(self) -> float:
-        """The shortest time after something was sent until anything can be due."""
-        ...
-
-    @property
-    def has_outgoing(self) -> bool:
-        """`take_outgoing` would not come back empty."""
-        ...
-
-    @property
-    def has_events(self) -> bool:
-        """There are events for the one who is told of changes."""
-        ...
-
-
-class _Released:
-    """Takes the place of a driver after `release`: it sends nothing and has no deadline."""
-
-    has_outgoing = has_events = False
-    least_wait_s = math.inf
-
-    def take_outgoing(self, now: float, limit: int) -> list[str | bytes]:
-        return []
-
-    def tick(self, now: float) -> None:
-        pass
-
-    @property
-    def deadline(self) -> float | None:
-        return None
 
 
 class Connection:
@@ -85,10 +56,11 @@ class Connection:
         self.opened_s = self._loop.time()
         self._notes = Notes()
         self._tap: Tap | None = self._notes
+        self._look_every_s = min(_LOOK_EVERY_S, session.patience.least_s)
         self._heard = asyncio.Event()
         self._ended = asyncio.Event()
-        self._is_writing = False
-        self._writing: asyncio.Task[None] | None = None  # where the socket was full
+        self._is_blocked = False  # by a full socket, or for good by a lost one
+        self._writing: asyncio.Task[None] | None = None  # waits for a full socket
         session.start(self.opened_s)
         self._reading = self._task(self._read(), "baseten-read")
         self.wake()
@@ -107,24 +79,27 @@ class Connection:
             self._notes.tell(tap)
         self._notes = Notes()
         self.wake()
-        self._arm()
 
     def wake(self) -> None:
-        """There may be something to send."""
-        if self._is_writing or not self._driver.has_outgoing:
+        """Send what there is to send, and keep the next deadline."""
+        self.send()
+        self._arm()
+
+    def send(self) -> None:
+        """Send what there is to send, if the socket takes it; all that is due after a push."""
+        if self._is_blocked:
             return
-        self._is_writing = True
         try:
             rest = self._write()
         except SessionLost:
-            return  # the reader will find out why: the server may have said so
+            self._is_blocked = True  # for good; the reader will find out why, if the server said
         except Exception as e:  # noqa: BLE001  # the one who pushed audio did nothing wrong
+            self._is_blocked = True
             self._broken(e)
-            return
-        if rest is None:
-            self._is_writing = False
         else:
-            self._writing = self._task(self._write_on(rest), "baseten-write")
+            if rest is not None:
+                self._is_blocked = True
+                self._writing = self._task(self._write_on(rest), "baseten-write")
 
     async def ended(self) -> None:
         """Wait until the session is over, one way or the other."""
@@ -145,7 +120,7 @@ class Connection:
 
     def release(self) -> None:
         """Read and send nothing more from this moment on, and call nobody."""
-        self._driver, self._changed = _Released(), _nobody
+        self._changed = _nobody
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
@@ -177,38 +152,33 @@ class Connection:
             self._heard.set()
             self._changed()
             self.wake()
-            self._arm()
         self._ended.set()
 
     def _write(self) -> Awaitable[None] | None:
         """Send what is ready, or a good part of it.
 
         Returns:
-            What to wait for before there can be more, if anything.
+            What to wait for before the rest is sent; None if there is no rest.
         """
         cursor, now = self.session.cursor, self._loop.time()
         frames = self._driver.take_outgoing(now, _BURST_FRAMES)
+        if not frames:
+            return None
         if self._tap is not None:
             self._tap.sent(frames, cursor, self.session.cursor, now)
         rest = self._socket.send(frames)
-        if self._driver.has_events:
-            self._changed()
-        timer = self._timer
-        if timer is None or timer.when() > self._loop.time() + self._driver.least_wait_s:
-            self._arm()
-        if rest is None and len(frames) >= _BURST_FRAMES:
-            return _OTHERS_TURN
-        return rest
+        return _OTHERS_TURN if rest is None and len(frames) >= _BURST_FRAMES else rest
 
-    async def _write_on(self, rest: Awaitable[None]) -> None:
+    async def _write_on(self, rest: Awaitable[None] | None) -> None:
         """Send all that there is, as fast as the socket takes it."""
         try:
-            await rest
-            while self._driver.has_outgoing:
-                await (self._write() or _OTHERS_TURN)
+            while rest is not None:
+                await rest
+                rest = self._write()
         except SessionLost:
             return
-        self._is_writing = False
+        self._is_blocked = False
+        self._arm()
 
     @property
     def _tasks(self) -> list[asyncio.Task[None]]:
@@ -232,19 +202,17 @@ class Connection:
 
     def _arm(self) -> None:
         """Set the timer for the next deadline. It may fire early, and is set again then."""
-        due = self._driver.deadline
-        if due is None:
-            return
-        now = self._loop.time()
-        # It fires after `least_wait_s` at the latest, so that `_write` need not set it anew.
-        at = min(due, now + self._driver.least_wait_s)
+        due, now = self._driver.deadline, self._loop.time()
+        at = now + self._look_every_s
+        if due is not None:
+            at = min(at, due)
         if self._timer is not None:
             if self._timer.when() <= max(at, now + _CATCH_UP_S):
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._due)
+        self._timer = self._loop.call_at(at, self._look)
 
-    def _due(self) -> None:
+    def _look(self) -> None:
         self._timer = None
         due, now = self._driver.deadline, self._loop.time()
         if due is not None and now >= due:
@@ -257,7 +225,6 @@ class Connection:
         self._driver.tick(self._loop.time())
         self._changed()
         self.wake()
-        self._arm()
         if self.session.state in ENDED:
             self._heard.set()
             self._ended.set()

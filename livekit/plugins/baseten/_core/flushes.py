@@ -1,20 +1,33 @@
-"""Forced ends of the utterance: asked for, sent, heard, answered.
+"""Flushes: somebody wants what was said so far finished now, and waits for the answer.
 
-Every flush is answered, in the order in which they were asked: with a final that reaches its
-position, or with an empty one once it is certain enough that none will. Who asked is waiting.
+    ASKED --its request goes out--> SENT --the server answers the probe behind it--> HEARD
+      ^                               |                                                |
+      +----------- a new connection --+------------------------------------------------+
+
+A flush is asked for at a position in the stream. Once the session has sent the audio up to there,
+it sends the request (`send_next`). What that is, the dialect knows: to Whisper it is enough zeros
+that its voice activity detector takes them for the end of speech, with a health check behind them
+whose answer says that they were heard; to Qwen3-ASR it is a commit, which the server answers.
+
+Every flush is answered, in the order in which they were asked: by a final that reaches its
+position, or by an empty one when it is overdue, because no other will come then.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# After the server has heard a flush, with nobody known to speak, this long for a first result of
-# sound that may have been speech; less, down to the least, once recognition was seen to be fast.
+from .clocks import BYTES_PER_SAMPLE
+from .wire import Dialect
+
+# How long to wait for the first result of a sound that may be speech, from when the server heard
+# the flush. Where the server was seen to be fast, the wait gets shorter, down to the second number.
 GRACE_S = 1.0
 LEAST_GRACE_S = 0.3
 
-# Where the server answers flushes itself, this long for it, with nobody known to speak.
+# How long to wait where no probe can follow the request, and nobody is known to speak.
 ANSWER_S = 2.0
 
 
@@ -22,11 +35,11 @@ ANSWER_S = 2.0
 class Flush:
     """
     Attributes:
-        number: Counts the flushes of a stream, from 1.
+        number: Counts the flushes of a stream, from 1. 0 where nobody waits for the answer.
         position: Stream sample up to which the utterance is to be finished.
-        trace_id: Of the probe behind it, "" where there is none.
+        trace_id: Of the probe behind its request; "" before it is sent, or where there is none.
         heard_s: When the server answered that probe; None until then.
-        due_s: When no final will answer it any more; None while the server has not heard it.
+        due_s: When to stop waiting for a final that answers it; None until that is known.
     """
 
     number: int
@@ -35,21 +48,18 @@ class Flush:
     heard_s: float | None = None
     due_s: float | None = None
 
-    def sent(self, trace_id: str, now: float) -> None:
-        self.trace_id = trace_id
-        if not trace_id:  # the server answers itself, or it does not
-            self.due_s = now + ANSWER_S
-
-    def reset(self) -> None:
-        """A new connection: it has to be sent again."""
-        self.trace_id = ""
-        self.heard_s = self.due_s = None
-
 
 class Flushes:
-    """Those that have no answer yet."""
+    """The flushes of one stream that have no answer yet.
+
+    Attributes:
+        unsent: Those whose request has not gone out on the connection of the moment.
+        answered_to: Stream position of the last flush that was answered.
+    """
 
     def __init__(self) -> None:
+        self.unsent: deque[Flush] = deque()
+        self.answered_to = 0
         self._waiting: list[Flush] = []
         self._count = 0
         self._slowest_s: float | None = None  # from hearing a flush to the final that answers it
@@ -58,54 +68,85 @@ class Flushes:
     def waiting(self) -> list[Flush]:
         return list(self._waiting)
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    @property
+    def deadline(self) -> float | None:
+        """When the first of them is overdue."""
+        return min((f.due_s for f in self._waiting if f.due_s is not None), default=None)
 
-    def asked(self, position: int) -> Flush:
+    def is_any_before(self, position: int) -> bool:
+        """A final up to stream sample ``position`` answers at least one of them."""
+        return any(flush.position <= position for flush in self._waiting)
+
+    # On their way
+
+    def ask(self, position: int) -> None:
+        """Have the utterance up to stream sample ``position`` finished."""
         self._count += 1
         flush = Flush(self._count, position)
         self._waiting.append(flush)
-        return flush
+        self.unsent.append(flush)
 
-    def heard(self, trace_id: str, now: float) -> None:
-        """The server answered the probe behind one of them."""
+    def ask_without_answer(self, position: int) -> None:
+        """As `ask`, where it is the silence that is wanted and nobody waits for an answer."""
+        self.unsent.append(Flush(0, position))
+
+    def restart(self) -> None:
+        """Have all of them sent again: there is a new connection."""
+        for flush in self._waiting:
+            flush.trace_id, flush.heard_s, flush.due_s = "", None, None
+        self.unsent = deque(self._waiting)
+
+    def send_next(self, dialect: Dialect, now: float) -> tuple[list[str | bytes], int]:
+        """Take the next request.
+
+        Returns:
+            Its frames, and how many samples of made-up silence are in them.
+        """
+        flush = self.unsent.popleft()
+        end = dialect.end_of_utterance(flush.number)
+        flush.trace_id = end.trace_id
+        if not end.trace_id:
+            flush.due_s = now + ANSWER_S
+        zeros = dialect.audio(bytes(dialect.chunk_samples * BYTES_PER_SAMPLE))
+        silence = [zeros] * (end.silence_samples // dialect.chunk_samples)
+        return [*silence, end.frame], end.silence_samples
+
+    def note_heard(self, trace_id: str, now: float) -> None:
+        """Start the wait for the result: the server answered the probe ``trace_id``."""
         for flush in self._waiting:
             if flush.trace_id and flush.trace_id == trace_id:
                 flush.heard_s = now
                 flush.due_s = now + self._grace_s
 
-    def settle(self, now: float, is_silent: Callable[[int], bool]) -> None:
-        """Of those that were heard, the ones with nothing but silence behind them are due now."""
+    def stop_waiting_for_silence(self, now: float, is_silent: Callable[[int], bool]) -> None:
+        """Make those overdue that the server heard and that have only silence before them."""
         for flush in self._waiting:
             if flush.heard_s is not None and is_silent(flush.position):
                 flush.due_s = min(now, flush.due_s or now)
 
-    def finalized(self, position: int, now: float) -> bool:
-        """A final reaches up to stream sample ``position``; true if it answers any."""
-        answered = [f for f in self._waiting if f.position <= position]
-        took_s = [now - f.heard_s for f in answered if f.heard_s is not None]
-        self._slowest_s = max([self._slowest_s or 0.0, *took_s]) if took_s else self._slowest_s
-        self._waiting = [f for f in self._waiting if f not in answered]
-        return bool(answered)
+    # Answered
+
+    def answer(self, position: int, now: float) -> None:
+        """Take those out that a final up to stream sample ``position`` answers."""
+        for flush in self._waiting:
+            if flush.position <= position:
+                self.answered_to = position
+                if flush.heard_s is not None:
+                    self._slowest_s = max(self._slowest_s or 0.0, now - flush.heard_s)
+        self._waiting = [f for f in self._waiting if f.position > position]
+
+    def drop_overdue(self, now: float) -> None:
+        """Take those out that no final will answer any more."""
+        late = [f for f in self._waiting if f.due_s is not None and now >= f.due_s]
+        self.answered_to = max([self.answered_to, *(f.position for f in late)])
+        self._waiting = [f for f in self._waiting if f not in late]
+
+    def clear(self) -> None:
+        """Take all of them out: the stream is over."""
+        self._waiting.clear()
 
     @property
     def _grace_s(self) -> float:
         if self._slowest_s is None:
             return GRACE_S
         return min(GRACE_S, max(LEAST_GRACE_S, 2 * self._slowest_s))
-
-    def overdue(self, now: float) -> int | None:
-        """Drop those that no final will answer any more; the last one's position, if any."""
-        late = [f for f in self._waiting if f.due_s is not None and now >= f.due_s]
-        self._waiting = [f for f in self._waiting if f not in late]
-        return max((f.position for f in late), default=None)
-
-    @property
-    def deadline(self) -> float | None:
-        return min((f.due_s for f in self._waiting if f.due_s is not None), default=None)
-
-    def abandoned(self) -> bool:
-        """No answer will come to any; true if any waited."""
-        had_any = bool(self._waiting)
-        self._waiting.clear()
-        return had_any

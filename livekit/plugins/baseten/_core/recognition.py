@@ -3,14 +3,15 @@
 What outlives a connection lives here: audio that has no final yet (`user_audio`), the utterance
 under way (`utterance`), flushes without an answer (`flushes`). A lost connection is not an event:
 the next session reads the journal again, and the user sees one transcript on one time axis. What
-dies with a connection is in its `Session` and, as far as results go, in `_Progress`.
+dies with a connection is in its `Session` and in `_Attached`.
 """
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
-from .clocks import SAMPLE_RATE_HZ, WallClock
+from .clocks import WallClock
 from .errors import BasetenError, DrainTimedOut, SessionLost
 from .events import (
     AudioLost,
@@ -21,40 +22,42 @@ from .events import (
     ServerWarned,
     Used,
 )
-from .flushes import ANSWER_S, Flush, Flushes
-from .results import Results, samples
+from .flushes import Flushes
+from .results import Results
 from .session import ENDED, Patience, Session, State
-from .stalls import MUTED_AFTER_S, Finding, Stalls
+from .stalls import Stalls
 from .user_audio import UserAudio
 from .utterance import Utterance
 from .wire import Alive, Dialect, Failure, Transcript
 
-# Silence after the last word that makes an unchanged interim worth an answer.
-_PAUSE_SAMPLES = SAMPLE_RATE_HZ // 5
-
-# So much that loud at the end of the input, and no result of it: the server has to be asked again.
+# If more than this is loud at the end of the input and has no result, the server is asked again.
 _UNHEARD_S = 1.0
 
 
+class Outcome(enum.Enum):
+    """What a session has come to, as far as its stream is concerned."""
+
+    OPEN = "it carries the stream"
+    LOST = "it is over, and another one has to be sent the audio that has no final"
+    DONE = "the input has ended, and everything has been said about it"
+
+
 @dataclass
-class _Progress:
-    """How far one session has come with the stream.
+class _Attached:
+    """The session that carries the stream, and what is known of it.
 
     Attributes:
-        final_end: Where its last final ended, in connection samples.
-        final_number: The server's number of that final.
         result_failed: The server said that a transcription came to nothing.
-        fault: Why it is given up although the connection lives.
-        is_over: Its end has been seen to.
-        is_concluded: All that was to come has come.
+        outcome: OPEN until `_lose` or `_conclude`.
+        error: Why it is LOST.
     """
 
-    final_end: int = 0
-    final_number: int = 0
+    session: Session
+    results: Results
+    stalls: Stalls
     result_failed: bool = False
-    fault: BasetenError | None = None
-    is_over: bool = False
-    is_concluded: bool = False
+    outcome: Outcome = Outcome.OPEN
+    error: BasetenError | None = None
 
 
 class Recognition:
@@ -64,7 +67,10 @@ class Recognition:
         patience: The bounds for a server that does not answer.
         replay_s: Seconds of audio kept at most for the next connection while there is none.
         preflight: See `Utterance`.
-        drop_hallucinations: Finals that are probably not what somebody said become empty.
+        drop_hallucinations: Make finals empty that are probably not what somebody said.
+
+    Attributes:
+        events: What happened and was not taken yet.
     """
 
     def __init__(
@@ -76,48 +82,43 @@ class Recognition:
         preflight: bool = False,
         drop_hallucinations: bool = False,
     ) -> None:
+        self.events: list[Event] = []
         self._dialect = dialect
         self._patience = patience
-        self.least_wait_s = min(patience.least_s, MUTED_AFTER_S, ANSWER_S)  # see `Session`
         self._drop_hallucinations = drop_hallucinations
         self._audio = UserAudio(keep_s=replay_s)
-        self._results = Results(dialect.language)
-        self._utterance = Utterance(preflight=preflight)
+        self._utterance = Utterance(self.events, preflight=preflight)
         self._flushes = Flushes()
-        self._answered_to = 0  # stream position of the last answer to a flush
-        self._events: list[Event] = []
         self._input_ended = False
-        self._reported: set[str] = set()
-        self._recovered_at = -1
-        self._session: Session | None = None
-        self._progress = _Progress()
-        self._stalls: Stalls | None = None
+        self._skipped: set[str] = set()  # kinds of messages that could not be read
+        self._asked_again_at = -1  # stream position from which audio was sent a second time
+        self._attached: _Attached | None = None
 
-    # What just happened
+    # From the user
 
     def push(self, pcm: bytes | memoryview, stop: int, now_wall_s: float) -> None:
-        """More audio was pushed; see `UserAudio.push`."""
+        """Take more audio; see `UserAudio.push`."""
         cursor = None if (live := self._live) is None else live.cursor
         lost = self._audio.push(pcm, stop, now_wall_s, cursor=cursor)
         if lost:
-            self._events.append(AudioLost(lost))
+            self.events.append(AudioLost(lost))
 
     def flush(self) -> None:
-        """What was said so far is wanted now."""
-        if self._is_answered:
-            self._answer_empty(self._audio.journal.stop)
-            return
-        flush = self._flushes.asked(self._audio.journal.stop)
-        if (live := self._live) is not None:
-            live.flush(flush)
+        """Have what was said so far finished now."""
+        if self._has_answered_everything:
+            self._utterance.answer_empty()
+        else:
+            self._flushes.ask(self._audio.journal.stop)
 
     def end_input(self) -> None:
         self._input_ended = True
         if (live := self._live) is not None:
             live.finish(self._audio.journal.stop)
 
+    # From and to the connections
+
     def use(self, dialect: Dialect) -> None:
-        """Sessions made from now on talk like this."""
+        """Make sessions that talk like this from now on."""
         self._dialect = dialect
 
     def new_session(self) -> Session:
@@ -125,105 +126,98 @@ class Recognition:
         return Session(self._dialect, self._patience)
 
     def attach(self, session: Session, now: float) -> None:
-        """``session``'s connection takes the stream over, from the end of the last final.
+        """Let ``session``'s connection carry the stream, from the end of the last final on.
 
         What the one before it still had to say is not missed: its audio is sent again.
         """
-        self._session = session
-        self._progress = _Progress()
-        self._stalls = Stalls(session, self._audio, self._utterance, now)
-        self._results.attach(session)
-        session.attach(self._audio.journal, self._flushes.waiting, now)
+        language = "" if self._attached is None else self._attached.results.language
+        self._attached = _Attached(
+            session,
+            Results(session, self._audio, language),
+            Stalls(session, self._audio, self._utterance, now),
+        )
+        session.attach(self._audio.journal, self._flushes, now)
         if self._input_ended:
             session.finish(self._audio.journal.stop)
 
-    def advance(self, now: float) -> None:
-        """The session has received something, or has ended: take it in."""
-        session, stalls = self._session, self._stalls
-        if session is None or stalls is None or self._progress.fault is not None:
-            return
-        for frame in session.take_frames():
-            if isinstance(frame, Transcript):
-                stalls.heard(now)
-                self._transcribed(session, frame, now)
-                self._flushes.settle(now, self._is_silent)
-            elif isinstance(frame, Alive):
-                self._flushes.heard(frame.trace_id, now)
-                self._flushes.settle(now, self._is_silent)
-            elif isinstance(frame, Failure) and frame.recoverable:
-                self._progress.result_failed |= frame.is_lost_result
-                self._events.append(ServerWarned(frame.error_type, frame.message))
-            if self._progress.fault is not None:
-                return
-        self._answer_overdue(now)
-        self._note_state_of(session)
-
-    def tick(self, now: float) -> None:
-        """Time has passed: see to whatever was due by ``now``."""
-        session, stalls = self._session, self._stalls
-        if session is None or stalls is None:
-            return
-        session.tick(now)
-        self._answer_overdue(now)
-        finding = stalls.found(now)
-        if finding is Finding.MUTED and not self._flushes:
-            # The server waits for the silence after the last word: give it some.
-            session.flush(Flush(0, self._audio.journal.stop))
-        elif finding is Finding.SILENT:
-            self._despair(session)
-
-    def give_up(self) -> None:
-        """No session will come any more: what was shown is all there will be."""
-        self._utterance.abandon()
-        self._events += self._utterance.take_events()
-        if self._flushes.abandoned():
-            self._answer_empty(self._audio.journal.stop)
-        if used := self._audio.take_unreported():
-            self._events.append(Used(used))
-
-    # What to do about it
-
     def take_outgoing(self, now: float, limit: int) -> list[str | bytes]:
-        """The next frames for the session's socket, about ``limit`` of them."""
-        session, stalls = self._session, self._stalls
-        if session is None or stalls is None:
+        """The next frames for the session's socket; see `Session.take_outgoing`."""
+        attached = self._attached
+        if attached is None:
             return []
+        session = attached.session
         before = session.cursor
         out = session.take_outgoing(now, limit)
         if session.cursor > before:
-            stalls.sent(now)
+            attached.stalls.note_sent(now)
             if used := self._audio.note_sent(session.cursor):
-                self._events.append(Used(used))
+                self.events.append(Used(used))
         return out
 
-    def take_events(self) -> list[Event]:
-        out, self._events = self._events, []
-        return out
+    def advance(self, now: float) -> None:
+        """Take in what the session has received, and whether it has ended."""
+        attached = self._attached
+        if attached is None:
+            return
+        for frame in attached.session.take_frames():
+            if attached.outcome is Outcome.LOST:
+                return  # the next session will be told the same
+            if isinstance(frame, Transcript):
+                attached.stalls.note_result(now)
+                self._take_transcript(attached, frame, now)
+            elif isinstance(frame, Alive):
+                self._flushes.note_heard(frame.trace_id, now)
+            elif isinstance(frame, Failure) and frame.recoverable:
+                attached.result_failed |= frame.is_lost_result
+                self.events.append(ServerWarned(frame.error_type, frame.message))
+            self._flushes.stop_waiting_for_silence(now, self._is_silent_until)
+        self._answer_overdue(now)
+        self._report_skipped(attached.session)
+        if attached.outcome is Outcome.OPEN and attached.session.state in ENDED:
+            self._settle_end(attached)
 
-    @property
-    def has_outgoing(self) -> bool:
-        """`outgoing` would not come back empty."""
-        return self._session is not None and self._session.has_outgoing
-
-    @property
-    def has_events(self) -> bool:
-        return bool(self._events)
+    def tick(self, now: float) -> None:
+        """See to whatever is due by ``now``."""
+        attached = self._attached
+        if attached is None:
+            return
+        attached.session.tick(now)
+        self._answer_overdue(now)
+        if attached.stalls.is_muted(now):
+            attached.stalls.note_mute()
+            if not self._flushes.waiting:
+                # The server waits for the silence after the last word: give it some.
+                self._flushes.ask_without_answer(self._audio.journal.stop)
+        elif attached.stalls.is_quiet(now):
+            attached.stalls.note_result(now)  # waits as long again
+            self._go_on_without_result(attached)
 
     @property
     def deadline(self) -> float | None:
-        """When to call `expired`, or None if nothing is awaited."""
-        if self._session is None or self._stalls is None:
+        """When to call `tick`, or None if nothing is awaited."""
+        if self._attached is None:
             return None
         due = (
-            self._session.deadline,
-            self._stalls.deadline,
-            self._flush_deadline(),
+            self._attached.session.deadline,
+            self._attached.stalls.deadline,
+            self._flush_deadline,
         )
         return min((at for at in due if at is not None), default=None)
 
-    @property
-    def session(self) -> Session | None:
-        return self._session
+    # To the user
+
+    def take_events(self) -> list[Event]:
+        out = list(self.events)
+        self.events.clear()
+        return out
+
+    def give_up(self) -> None:
+        """End everything: no session will come, and what was shown is all there will be."""
+        self._utterance.abandon()
+        if self._flushes.waiting:
+            self._flushes.clear()
+            self._utterance.answer_empty()
+        self._report_usage()
 
     @property
     def wall(self) -> WallClock:
@@ -232,15 +226,13 @@ class Recognition:
 
     @property
     def error(self) -> BasetenError | None:
-        """Why the session under way is over, if it is and its work is not done."""
-        if self._progress.is_concluded or self._session is None:
-            return None
-        return self._progress.fault or self._session.error
+        """Why the session is over, if it is and its work is not done."""
+        return None if self._attached is None else self._attached.error
 
     @property
     def is_done(self) -> bool:
         """The input has ended and everything has been said about it."""
-        return self._progress.is_concluded
+        return self._attached is not None and self._attached.outcome is Outcome.DONE
 
     @property
     def has_nothing_left(self) -> bool:
@@ -254,175 +246,145 @@ class Recognition:
 
     # Results
 
-    def _transcribed(self, session: Session, transcript: Transcript, now: float) -> None:
-        end = samples(transcript.end_s)
-        if end is not None and end <= self._progress.final_end:
-            return  # said already; or an old partial, sent again in place of a doubtful one
-        if not transcript.is_final:
-            hypothesis = self._results.read_partial(transcript)
-            if hypothesis.text:
-                self._utterance.show(hypothesis, has_paused=lambda: self._has_paused(hypothesis))
-        elif not self._is_missing_before(transcript):
-            self._finalized(session, transcript, now)
-        self._events += self._utterance.take_events()
-
-    def _finalized(self, session: Session, final: Transcript, now: float) -> None:
-        said = [self._examined(hypothesis) for hypothesis in self._results.read_final(final)]
-        is_empty = not any(hypothesis.text for hypothesis in said)
-        is_forced = self._is_forced(session, final)
-        settled = self._settled_by(session, final)
-        self._audio.settle(settled)
-        if not is_empty or settled > self._utterance.start:
-            pending = self._results.read_pending(final)
-            took_back = self._utterance.finalize(*said, goes_on=is_forced, pending=pending)
-        else:  # noise before the utterance under way, ended by itself when it was sent again
-            took_back = False
-        self._events += self._utterance.take_events()
-        if not is_empty and (used := self._audio.take_unreported()):
-            self._events.append(Used(used))
-        if self._flushes.finalized(settled, now):
-            if is_empty and not took_back:
-                self._answer_empty(settled)
-            else:
-                self._answered_to = settled
-
-    def _examined(self, said: Hypothesis) -> Hypothesis:
-        """A final, checked against the audio that it claims to be."""
-        if said.text and self._audio.is_silent(said.start, said.end):
-            said = said._replace(is_unspoken=True)
-        if self._drop_hallucinations and (said.is_suspect or said.is_unspoken):
-            self._events.append(HallucinationDropped(said))
-            return said._replace(text="", words=())
-        return said
-
-    def _has_paused(self, said: Hypothesis) -> bool:
-        """Silence has begun after what a partial says."""
-        if said.heard_to - said.end >= _PAUSE_SAMPLES:
-            return True  # the server's word for it
-        return self._audio.has_faded(said.start, said.heard_to, _PAUSE_SAMPLES)
-
-    def _is_forced(self, session: Session, final: Transcript) -> bool:
-        """The server cut the utterance off because it went on too long."""
-        if final.is_flush:
-            return False
-        dialect, begun = session.dialect, self._progress.final_end
-        length = samples(final.audio_s)
-        if length is None:
-            length = self._results.end_of(final, begun) - begun
-        if length < dialect.forced_samples:
-            return False
-        if dialect.segments_span_buffer:
-            return True
-        # Long since the last final, that may be silence before the speech: does it go on now?
-        start = session.clock.to_stream(samples(final.start_s) or begun)
-        return not self._audio.has_faded(start, session.cursor, _PAUSE_SAMPLES)
-
-    def _settled_by(self, session: Session, final: Transcript) -> int:
-        """The stream position up to which ``final`` accounts for the audio, whatever it says."""
-        end = self._results.end_of(final, self._progress.final_end)
-        self._progress.final_end = end
-        self._progress.final_number = final.number or self._progress.final_number
-        # An answer accounts for everything before the request, whatever it says.
-        until = max(session.clock.to_stream(end), final.settles or 0)
-        session.clock.forget(end)
-        return max(self._audio.journal.start, min(until, session.cursor))
-
-    def _is_missing_before(self, final: Transcript) -> bool:
-        """A final is missing before this one, and will be asked for again with this one."""
-        progress = self._progress
-        failed, progress.result_failed = progress.result_failed, False
-        skipped = final.number is not None and final.number > progress.final_number + 1
-        return failed and skipped and self._recover("a transcription failed at the server")
-
-    # Sessions that end, and those that should
-
-    def _note_state_of(self, session: Session) -> None:
-        """What became of the session, as far as the stream is concerned."""
-        if session.unreadable:
-            for reason in session.unreadable.keys() - self._reported:
-                self._reported.add(reason)
-                self._events.append(MessageSkipped(reason))
-        if session.state not in ENDED or self._progress.is_over:
+    def _take_transcript(self, attached: _Attached, transcript: Transcript, now: float) -> None:
+        results = attached.results
+        if results.is_old(transcript):
             return
-        self._progress.is_over = True
-        if self._has_said_all(session):
-            self._progress.is_concluded = True
-            self.give_up()
-
-    def _has_said_all(self, session: Session) -> bool:
-        """The end came, and with it all that was still to come; or asking again is no use."""
-        timed_out = session.error if isinstance(session.error, DrainTimedOut) else None
-        if session.state is not State.CLOSED and timed_out is None:
-            return False
-        is_missing = self._progress.result_failed or self._utterance.is_owed_a_final
-        start, stop = self._audio.journal.start, self._audio.journal.stop
-        if timed_out is None or timed_out.acknowledged:
-            is_missing = is_missing or self._audio.loud_s(start, stop) > _UNHEARD_S
+        if not transcript.is_final:
+            said = results.read_partial(transcript)
+            if said.text:
+                self._utterance.show(said, has_paused=lambda: results.has_paused(said))
+            return
+        failed, attached.result_failed = attached.result_failed, False
+        if failed and results.is_one_missing_before(transcript) and self._may_ask_again:
+            self._ask_again(attached, "a transcription failed at the server")
         else:
-            is_missing = is_missing or not self._audio.is_silent(start, stop)
-            if is_missing and (session.dialect.acknowledges_end or not session.is_proven):
-                return False  # nobody is there: a connection lost like any other
-        return not (is_missing and self._recover("the last result is missing"))
+            self._take_final(results, transcript, now)
 
-    def _recover(self, reason: str) -> bool:
-        """Have the audio since the last final transcribed again; once for each place in it."""
-        if self._recovered_at == self._audio.journal.start:
+    def _take_final(self, results: Results, transcript: Transcript, now: float) -> None:
+        final = results.read_final(transcript)
+        said = [self._without_hallucination(hypothesis) for hypothesis in final.said]
+        is_empty = not any(hypothesis.text for hypothesis in said)
+        self._audio.settle(final.settled)
+        took_back = False
+        # An empty final may be of a noise before the utterance under way, when it is sent again.
+        if not is_empty or final.settled > self._utterance.start:
+            took_back = self._utterance.finalize(
+                *said, goes_on=final.is_forced, pending=final.pending
+            )
+        if not is_empty:
+            self._report_usage()
+        if self._flushes.is_any_before(final.settled):
+            self._flushes.answer(final.settled, now)
+            if is_empty and not took_back:
+                self._utterance.answer_empty()
+
+    def _without_hallucination(self, said: Hypothesis) -> Hypothesis:
+        if not self._drop_hallucinations or not (said.is_suspect or said.is_unspoken):
+            return said
+        self.events.append(HallucinationDropped(said))
+        return said._replace(text="", words=())
+
+    def _report_usage(self) -> None:
+        if used := self._audio.take_unreported():
+            self.events.append(Used(used))
+
+    def _report_skipped(self, session: Session) -> None:
+        for reason in session.unreadable.keys() - self._skipped:
+            self._skipped.add(reason)
+            self.events.append(MessageSkipped(reason))
+
+    # What a session comes to
+
+    def _lose(self, attached: _Attached, error: BasetenError) -> None:
+        attached.outcome, attached.error = Outcome.LOST, error
+        attached.session.fail(error)
+
+    def _conclude(self, attached: _Attached) -> None:
+        attached.outcome = Outcome.DONE
+        self.give_up()
+
+    def _ask_again(self, attached: _Attached, reason: str) -> None:
+        """Have the audio since the last final transcribed again, by another session."""
+        self._asked_again_at = self._audio.journal.start
+        self._lose(attached, SessionLost(1006, f"{reason}; its audio is sent again"))
+
+    @property
+    def _may_ask_again(self) -> bool:
+        """Each place in the audio is asked for a second time, and no third."""
+        return self._asked_again_at != self._audio.journal.start
+
+    def _settle_end(self, attached: _Attached) -> None:
+        """Decide what the session that has just ended has come to."""
+        error = attached.session.error
+        if error is not None and not self._can_do_without(attached, error):
+            self._lose(attached, error)
+        elif self._may_ask_again and self._is_result_missing(attached):
+            self._ask_again(attached, "the last result is missing")
+        else:
+            self._conclude(attached)
+
+    def _can_do_without(self, attached: _Attached, error: BasetenError) -> bool:
+        """All that is missing is the answer to the end of the audio, and nobody needs it."""
+        if not isinstance(error, DrainTimedOut):
             return False
-        self._recovered_at = self._audio.journal.start
-        self._give_up_session(f"{reason}; its audio is sent again")
-        return True
+        if error.acknowledged or not self._is_result_missing(attached):
+            return True
+        # A server that acknowledges the end was not there. One that does not may have been.
+        session = attached.session
+        return session.is_proven and not session.dialect.acknowledges_end
 
-    def _give_up_session(self, reason: str) -> None:
-        self._progress.fault = SessionLost(1006, reason)
-        if self._session is not None:
-            self._session.fail(self._progress.fault)
+    def _is_result_missing(self, attached: _Attached) -> bool:
+        """The end of the audio came before all of its results."""
+        if attached.result_failed or self._utterance.is_owed_a_final:
+            return True
+        start, stop = self._audio.journal.start, self._audio.journal.stop
+        error = attached.session.error
+        if isinstance(error, DrainTimedOut) and not error.acknowledged:
+            return not self._audio.is_silent(start, stop)
+        return self._audio.loud_s(start, stop) > _UNHEARD_S
+
+    def _go_on_without_result(self, attached: _Attached) -> None:
+        """Get on, where the server lives and sends nothing of the utterance under way."""
+        if self._utterance.is_owed_a_final and self._may_ask_again:
+            self._ask_again(attached, "the model owes a result and sends none")
+            return
+        promoted = self._utterance.abandon()
+        if promoted is not None:
+            # It has been said: if a final comes after all, it must not say it again.
+            self._audio.settle(min(promoted.end, attached.session.cursor))
+            self._lose(attached, SessionLost(1006, "the model sends no results"))
 
     @property
     def _live(self) -> Session | None:
         """The session under way, if audio can go to it."""
-        session = self._session
-        return session if session is not None and session.state is State.STREAMING else None
-
-    def _despair(self, session: Session) -> None:
-        """The server lives and sends nothing of the utterance under way."""
-        owed = self._utterance.is_owed_a_final
-        if owed and self._recover("the model owes a result and sends none"):
-            return
-        promoted = self._utterance.abandon()
-        self._events += self._utterance.take_events()
-        if promoted is not None:
-            # Said, then: a final that comes after all must not say it again.
-            self._audio.settle(min(promoted.end, session.cursor))
-            self._give_up_session("the model sends no results")
+        attached = self._attached
+        if attached is None or attached.session.state is not State.STREAMING:
+            return None
+        return attached.session
 
     # Flushes
 
     @property
-    def _is_answered(self) -> bool:
-        """Everything pushed has had its answer."""
+    def _has_answered_everything(self) -> bool:
+        """All that was pushed has a final or an empty answer."""
         journal = self._audio.journal
-        nothing_new = journal.stop <= max(self._answered_to, journal.start)
-        return nothing_new and not self._utterance.is_open and not self._flushes
+        has_new = journal.stop > max(self._flushes.answered_to, journal.start)
+        return not has_new and not self._utterance.is_open and not self._flushes.waiting
 
-    def _answer_empty(self, position: int) -> None:
-        """Nothing was said up to ``position`` that has no final."""
-        self._answered_to = position
-        self._utterance.answer_empty()
-        self._events += self._utterance.take_events()
-
-    def _answer_overdue(self, now: float) -> None:
-        due = self._flush_deadline()
-        if due is not None and now >= due:
-            position = self._flushes.overdue(now)
-            if position is not None:
-                self._answer_empty(position)
-
+    @property
     def _flush_deadline(self) -> float | None:
-        if self._session is None or self._session.state in ENDED:
+        if self._attached is None or self._attached.session.state in ENDED:
             return None  # it is asked again on the next connection
         # While somebody is known to speak a final is owed, and that is the answer.
         return None if self._utterance.is_open else self._flushes.deadline
 
-    def _is_silent(self, until: int) -> bool:
-        """Nothing like speech since the last final, up to stream sample ``until``."""
-        return self._audio.is_silent(self._audio.journal.start, until)
+    def _answer_overdue(self, now: float) -> None:
+        due = self._flush_deadline
+        if due is not None and now >= due:
+            self._flushes.drop_overdue(now)
+            self._utterance.answer_empty()
+
+    def _is_silent_until(self, position: int) -> bool:
+        """Nothing like speech since the last final."""
+        return self._audio.is_silent(self._audio.journal.start, position)

@@ -2,32 +2,69 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .clocks import SAMPLE_RATE_HZ
 from .events import Hypothesis, SpokenWord
 from .session import Session
+from .user_audio import UserAudio
 from .wire import ServerWord, Transcript
+
+# So much silence after the last word is a pause.
+_PAUSE_SAMPLES = SAMPLE_RATE_HZ // 5
+
+
+class FinalResult(NamedTuple):
+    """
+    Attributes:
+        said: One hypothesis, or one for each turn where several people spoke.
+        pending: What the server holds back for the next final.
+        settled: The stream position up to which it accounts for the audio, whatever it says.
+        is_forced: The server cut the utterance off because it went on too long.
+    """
+
+    said: list[Hypothesis]
+    pending: Hypothesis | None
+    settled: int
+    is_forced: bool
 
 
 class Results:
-    """Reads the results of one session after the other.
+    """Reads the results of one session.
 
     Times come from the words: a segment spans the server's whole buffer, leading silence included.
     Where there are no words, speech is taken to begin where the first partial came from, and to end
     before the silence that made the server end it.
 
     Args:
-        language: Standard code of what was asked for, until a server names one; "" to detect it.
+        session: Whose results these are.
+        audio: What they are compared with.
+        language: Standard code of what was spoken before, where ``session`` asks for none; "" if
+            nobody knows.
     """
 
-    def __init__(self, language: str) -> None:
-        self._language = language
-        self._onset: int | None = None
-        self._session: Session
-
-    def attach(self, session: Session) -> None:
+    def __init__(self, session: Session, audio: UserAudio, language: str = "") -> None:
+        self.language = session.dialect.language or language
         self._session = session
-        self._language = session.dialect.language or self._language
-        self._onset = None
+        self._audio = audio
+        self._onset: int | None = None
+        self._final_end = 0  # of the last final, in connection samples
+        self._final_number = 0  # the server's, of that final
+
+    def is_old(self, transcript: Transcript) -> bool:
+        """It was said already, or is an old partial, sent again in place of a doubtful one."""
+        end = samples(transcript.end_s)
+        return end is not None and end <= self._final_end
+
+    def is_one_missing_before(self, final: Transcript) -> bool:
+        """The server counted a final that did not come."""
+        return final.number is not None and final.number > self._final_number + 1
+
+    def has_paused(self, said: Hypothesis) -> bool:
+        """Silence has begun after what a partial says."""
+        if said.heard_to - said.end >= _PAUSE_SAMPLES:
+            return True  # the server's word for it
+        return self._audio.has_faded(said.start, said.heard_to, _PAUSE_SAMPLES)
 
     def read_partial(self, transcript: Transcript) -> Hypothesis:
         start, end = self._bounds(transcript)
@@ -36,41 +73,68 @@ class Results:
                 self._onset = self._onset_from(start, end)
             return self._hypothesis(transcript, max(start, self._onset or start), end)
         said = self._hypothesis(transcript, start, end)
-        # Bounded by the speech, it does not tell how much was heard: no more than was sent.
+        # The times are those of the speech, and do not tell how much was heard: all that was sent.
         clock = self._session.clock
         return said._replace(heard_to=clock.to_stream(clock.sent))
 
-    def read_final(self, transcript: Transcript) -> list[Hypothesis]:
-        """What was said: one hypothesis, or one for each turn where several people spoke."""
-        if transcript.parts:
-            self._onset = None
-            return [self._hypothesis(part, *self._bounds(part)) for part in transcript.parts]
-        start, end = self._bounds(transcript)
-        if self._onset is not None:
-            start = max(start, self._onset)
+    def read_final(self, final: Transcript) -> FinalResult:
+        end = self._end_of(final)
+        said = [self._compared(hypothesis) for hypothesis in self._hypotheses(final)]
+        held_back = final.pending
+        pending = None
+        if held_back is not None:
+            pending = self._hypothesis(held_back, *self._bounds(held_back))
+        result = FinalResult(said, pending, self._settled(final, end), self._is_forced(final, end))
         self._onset = None
-        if not transcript.is_flush:
+        self._final_end = end
+        self._final_number = final.number or self._final_number
+        self._session.clock.forget(end)
+        return result
+
+    def _hypotheses(self, final: Transcript) -> list[Hypothesis]:
+        if final.parts:
+            return [self._hypothesis(part, *self._bounds(part)) for part in final.parts]
+        start, end = self._bounds(final)
+        start = max(start, self._onset or start)
+        if not final.is_flush:
             end = max(start, end - self._session.dialect.trailing_samples)
-        return [self._hypothesis(transcript, start, end)]
+        return [self._hypothesis(final, start, end)]
 
-    def read_pending(self, transcript: Transcript) -> Hypothesis | None:
-        """What the server holds back for the next final."""
-        held_back = transcript.pending
-        return None if held_back is None else self._hypothesis(held_back, *self._bounds(held_back))
+    def _compared(self, said: Hypothesis) -> Hypothesis:
+        """``said``, marked if there is only silence in the audio that it claims to be."""
+        is_unspoken = bool(said.text) and self._audio.is_silent(said.start, said.end)
+        return said._replace(is_unspoken=True) if is_unspoken else said
 
-    def end_of(self, final: Transcript, last_end: int) -> int:
-        """Where the next final begins, in connection samples.
-
-        Args:
-            last_end: Where the last one ended.
-        """
+    def _end_of(self, final: Transcript) -> int:
+        """Where the next final begins, in connection samples."""
         sent = self._session.clock.sent
         end, audio = samples(final.end_s), samples(final.audio_s)
         if end is None and audio is not None:
-            end = last_end + audio
+            end = self._final_end + audio
         elif end is None:  # older runtimes; of nothing said, nothing is known
-            end = sent if final.text else last_end
+            end = sent if final.text else self._final_end
         return min(end, sent)
+
+    def _settled(self, final: Transcript, end: int) -> int:
+        session, start = self._session, self._audio.journal.start
+        # The answer to a request accounts for everything before the request, whatever it says.
+        until = max(session.clock.to_stream(end), final.settles or 0)
+        return max(start, min(until, session.cursor))
+
+    def _is_forced(self, final: Transcript, end: int) -> bool:
+        if final.is_flush:
+            return False
+        session, dialect = self._session, self._session.dialect
+        length = samples(final.audio_s)
+        if length is None:
+            length = end - self._final_end
+        if length < dialect.forced_samples:
+            return False
+        if dialect.segments_span_buffer:
+            return True
+        # So long after the last final, there may be silence before the speech: does it go on now?
+        start = session.clock.to_stream(samples(final.start_s) or self._final_end)
+        return not self._audio.has_faded(start, session.cursor, _PAUSE_SAMPLES)
 
     def _bounds(self, transcript: Transcript) -> tuple[int, int]:
         """The stream samples of the server's buffer."""
@@ -93,7 +157,7 @@ class Results:
         return end - dialect.chunk_samples if waited else start
 
     def _hypothesis(self, transcript: Transcript, start: int, end: int) -> Hypothesis:
-        self._language = transcript.language or self._language
+        self.language = transcript.language or self.language
         end = heard_to = max(start, end)
         words = self._spoken(transcript.words, start, end)
         if words:
@@ -103,7 +167,7 @@ class Results:
             start=start,
             end=end,
             words=words,
-            language=self._language,
+            language=self.language,
             confidence=transcript.confidence,
             speaker=transcript.speaker,
             heard_to=heard_to,

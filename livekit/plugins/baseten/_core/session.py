@@ -33,7 +33,7 @@ from .errors import (
     UnreadableFrame,
     WrongDialect,
 )
-from .flushes import Flush
+from .flushes import Flushes
 from .journal import Journal
 from .wire import Alive, Dialect, EndAudio, Failure, ServerFrame, Transcript
 
@@ -108,15 +108,16 @@ class Session:
 
     def __init__(self, dialect: Dialect, patience: Patience) -> None:
         self.dialect = dialect
-        self._patience = patience
-        self._controls: list[str] = []
+        self._controls: list[str | bytes] = []
         self._frames: list[ServerFrame] = []
-        self._journal: Journal | None = None
-        self._flushes: deque[Flush] = deque()
+        self._journal = Journal()
+        self._flushes = Flushes()
         self._finish_at: int | None = None
         self._end_sent_s: float | None = None
         self._acknowledged = False
-        self._asked: deque[int] = deque()  # positions of the requests a flagged final is to answer
+        self._requested: deque[int] = (
+            deque()
+        )  # where each request stood that a flagged final answers
         self._last_answer: Transcript | None = None
         self._progress_s = 0.0
         self._quiet_since_s: float | None = None
@@ -124,7 +125,7 @@ class Session:
         self._probes = 0
         self.clock = ConnectionClock(0)
         self.cursor = 0
-        self.least_wait_s = patience.least_s  # nothing that is sent makes anything due before that
+        self.patience = patience
         self.state = State.CONNECTING
         self.error: BasetenError | None = None
         self.is_proven = False  # the server has taken the metadata
@@ -142,20 +143,15 @@ class Session:
         self._controls.append(self.dialect.opening())
         self._probe(now)
 
-    def attach(self, journal: Journal, flushes: list[Flush], now: float) -> None:
-        """The connection now carries a stream, from the first sample its journal holds."""
+    def attach(self, journal: Journal, flushes: Flushes, now: float) -> None:
+        """Carry a stream, from the first sample its journal holds, and what it wants flushed."""
         self._step(Input.ATTACH)
         self._journal = journal
+        self._flushes = flushes
+        self._flushes.restart()
         self.cursor = journal.start
         self.clock = ConnectionClock(journal.start)
         self._progress_s = now
-        for flush in flushes:
-            self.flush(flush)
-
-    def flush(self, flush: Flush) -> None:
-        """Finish the utterance that reaches up to ``flush.position``."""
-        flush.reset()
-        self._flushes.append(flush)
 
     def finish(self, at: int) -> None:
         """No audio comes after stream sample ``at``."""
@@ -180,8 +176,8 @@ class Session:
             if frame == self._last_answer and (frame.text or frame.number is not None):
                 return  # the same answer once more
             self._last_answer = frame
-            if self._asked:
-                frame = frame._replace(settles=self._asked.popleft())
+            if self._requested:
+                frame = frame._replace(settles=self._requested.popleft())
         self._frames.append(frame)
         if isinstance(frame, Failure) and not frame.recoverable:
             self.fail(ServerFailed(frame.error_type, frame.message, permanent=frame.permanent))
@@ -190,7 +186,7 @@ class Session:
             self.is_proven = True
         self.has_results = self.has_results or isinstance(frame, Transcript)
         self._acknowledged = self._acknowledged or isinstance(frame, EndAudio)
-        if self._end_sent_s is not None and self.dialect.is_last(frame) and not self._asked:
+        if self._end_sent_s is not None and self.dialect.is_last(frame) and not self._requested:
             self._step(Input.LAST)
 
     def receive_close(self, code: int, reason: str = "") -> None:
@@ -225,77 +221,56 @@ class Session:
     # What to do about it
 
     def take_outgoing(self, now: float, limit: int) -> list[str | bytes]:
-        """The next frames for the socket, ``limit`` of them or a few more."""
-        out: list[str | bytes] = list(self._controls)
-        self._controls.clear()
-        if self._journal is None or self.state in ENDED:
+        """The next frames for the socket, ``limit`` of them or a few more; fewer if that is all."""
+        out, self._controls = self._controls, []
+        if self.state is not State.STREAMING and self.state is not State.DRAINING:
             return out
         while len(out) < limit:
-            stop = self._flushes[0].position if self._flushes else self._finish_at
+            unsent = self._flushes.unsent
+            stop = unsent[0].position if unsent else self._finish_at
             end = self._journal.stop if stop is None else stop
             out += self._whole_chunks(end, limit - len(out))
             if stop is None or len(out) >= limit:
                 break
             if end > self.cursor:
                 out.append(self._last_chunk(end - self.cursor))
-            if self._flushes:
-                out += self._end_of_utterance(self._flushes.popleft(), now)
+            if unsent:
+                out += self._flush_request(now)
             elif self._end_sent_s is None:
                 out.append(self.dialect.end_of_audio())
-                self._note_asked()
+                self._note_request()
                 self._end_sent_s = self._progress_s = now
             else:
                 break
-        if out and self._quiet_since_s is None and self._journal is not None:
+        if out and self._quiet_since_s is None:
             self._quiet_since_s = now
         return out
-
-    @property
-    def has_outgoing(self) -> bool:
-        """`outgoing` would not come back empty."""
-        if self._controls:
-            return True
-        if self._journal is None or self.state in ENDED:
-            return False
-        if self._flushes or (self._finish_at is not None and self._end_sent_s is None):
-            return True
-        return self._journal.stop - self.cursor >= self.dialect.chunk_samples
 
     def take_frames(self) -> list[ServerFrame]:
         out, self._frames = self._frames, []
         return out
 
     @property
-    def has_events(self) -> bool:
-        return False  # it has frames, and whoever reads them was told by the socket
-
-    @property
     def deadline(self) -> float | None:
         """When to call `expired`, or None if nothing is awaited."""
         if self.state is State.DRAINING and self._end_sent_s is not None:
-            wait_s = self._patience.drain_s
+            wait_s = self.patience.drain_s
             if self._acknowledged or not self.dialect.acknowledges_end:
-                wait_s += min(self.owed_s, self._patience.MAX_OWED_S)
+                wait_s += min(self.owed_s, self.patience.MAX_OWED_S)
             return self._progress_s + wait_s
-        if (
-            self.state in ENDED
-            or self.state is State.CONNECTING
-            or not self._patience.probe_after_s
-        ):
+        if self.state in ENDED or self.state is State.CONNECTING or not self.patience.probe_after_s:
             return None
         if self._probed_s is not None:
             # A server that never answered yet may still be warming up behind its open socket.
-            wait_s = self._patience.probe_timeout_s * (1 if self.is_proven else 2)
+            wait_s = self.patience.probe_timeout_s * (1 if self.is_proven else 2)
             return self._probed_s + wait_s
         if self._quiet_since_s is not None and self.dialect.can_probe:
-            return self._quiet_since_s + self._patience.probe_after_s
+            return self._quiet_since_s + self.patience.probe_after_s
         return None
 
     @property
     def owed_s(self) -> float:
         """Seconds of audio sent that no final accounts for."""
-        if self._journal is None:
-            return 0.0
         return max(0, self.cursor - self._journal.start) / SAMPLE_RATE_HZ
 
     def _whole_chunks(self, end: int, limit: int) -> list[str | bytes]:
@@ -316,27 +291,20 @@ class Session:
         return self.dialect.audio(pcm)
 
     def _read(self, samples: int) -> bytes:
-        assert self._journal is not None
         pcm = self._journal.read(self.cursor, self.cursor + samples)
         self.cursor += samples
         self.clock.add_audio(samples)
         return pcm
 
-    def _end_of_utterance(self, flush: Flush, now: float) -> list[str | bytes]:
-        end = self.dialect.end_of_utterance(flush.number)
-        out: list[str | bytes] = []
-        zeros = bytes(self.dialect.chunk_samples * BYTES_PER_SAMPLE)
-        for _ in range(end.silence_samples // self.dialect.chunk_samples):
-            out.append(self.dialect.audio(zeros))
-        self.clock.add_silence(end.silence_samples)
-        out.append(end.frame)
-        flush.sent(end.trace_id, now)
-        self._note_asked()
-        return out
+    def _flush_request(self, now: float) -> list[str | bytes]:
+        frames, silence_samples = self._flushes.send_next(self.dialect, now)
+        self.clock.add_silence(silence_samples)
+        self._note_request()
+        return frames
 
-    def _note_asked(self) -> None:
+    def _note_request(self) -> None:
         if self.dialect.answers_each_end:
-            self._asked.append(self.cursor)
+            self._requested.append(self.cursor)
 
     def _probe(self, now: float) -> None:
         if self.dialect.can_probe:

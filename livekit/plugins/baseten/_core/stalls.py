@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import enum
-
 from .clocks import SAMPLE_RATE_HZ
 from .session import Session, State
 from .user_audio import UserAudio
 from .utterance import Phase, Utterance
 
-# An utterance for which nothing comes any more, although the server is there, is over. Partials
-# come every half second; after a forced final the first one says whether speech goes on.
+# Without a result for so long in an utterance, although the server lives, no more will come.
+# Partials come every half second; after a forced final, the first one tells that speech goes on.
 _UTTERANCE_SILENCE_S = {Phase.SPEAKING: 8.0, Phase.CONTINUING: 3.0}
 
-# Microphones that are on send all the time, silence too.
+# A microphone that is on sends all the time, silence too. Without audio for so long, it is off.
 MUTED_AFTER_S = 2.0
 
 
-class Finding(enum.Enum):
-    MUTED = "the user spoke, and sends no audio any more"
-    SILENT = "the server lives and sends nothing of the utterance"
-
-
 class Stalls:
-    """Over one session, while a stream is on it. Times are those of the session's clock."""
+    """Of one session, while it carries a stream. Times are those of the session's clock."""
 
     def __init__(
         self, session: Session, audio: UserAudio, utterance: Utterance, now: float
@@ -33,47 +26,51 @@ class Stalls:
         self._utterance = utterance
         self._last_result_s = now
         self._last_sent_s = now
-        self._muted_at = -1  # stream position at which the user was found muted
-
-    def heard(self, now: float) -> None:
-        """A result came."""
-        self._last_result_s = now
-
-    def sent(self, now: float) -> None:
-        """Audio went out."""
-        self._last_sent_s = now
+        self._muted_at = -1  # stream position of the last mute that was seen to
 
     @property
     def deadline(self) -> float | None:
-        """When there will be something to find, if nothing happens; None while nobody speaks."""
-        due = (self._mute_deadline(), self._silence_deadline())
+        """When the user counts as muted or the model as quiet; None while nobody speaks."""
+        due = (self._mute_deadline, self._quiet_deadline)
         return min((at for at in due if at is not None), default=None)
 
-    def found(self, now: float) -> Finding | None:
-        """What is the matter by ``now``; each thing is found once."""
-        due = self._mute_deadline()
-        if due is not None and now >= due:
-            self._muted_at = self._audio.journal.stop
-            return Finding.MUTED
-        due = self._silence_deadline()
-        if due is not None and now >= due:
-            self._last_result_s = now
-            return Finding.SILENT
-        return None
+    def is_muted(self, now: float) -> bool:
+        """The user spoke, and sends no audio any more."""
+        due = self._mute_deadline
+        return due is not None and now >= due
+
+    def is_quiet(self, now: float) -> bool:
+        """The server lives, and sends nothing of the utterance."""
+        due = self._quiet_deadline
+        return due is not None and now >= due
+
+    def note_result(self, now: float) -> None:
+        """Start the wait for a result anew."""
+        self._last_result_s = now
+
+    def note_sent(self, now: float) -> None:
+        """Start the wait for audio anew."""
+        self._last_sent_s = now
+
+    def note_mute(self) -> None:
+        """Look for no other mute until there is more audio."""
+        self._muted_at = self._audio.journal.stop
 
     @property
-    def _is_on(self) -> bool:
+    def _is_speaking(self) -> bool:
         return self._session.state is State.STREAMING and self._utterance.is_open
 
+    @property
     def _mute_deadline(self) -> float | None:
         stop = self._audio.journal.stop
-        is_caught_up = stop - self._session.cursor < self._session.dialect.chunk_samples
-        if not self._is_on or not is_caught_up or self._muted_at == stop:
+        has_sent_all = stop - self._session.cursor < self._session.dialect.chunk_samples
+        if not self._is_speaking or not has_sent_all or self._muted_at == stop:
             return None
         return self._last_sent_s + MUTED_AFTER_S
 
-    def _silence_deadline(self) -> float | None:
-        if not self._is_on:
+    @property
+    def _quiet_deadline(self) -> float | None:
+        if not self._is_speaking:
             return None
         dialect = self._session.dialect
         wait_s = _UTTERANCE_SILENCE_S[self._utterance.phase]

@@ -32,26 +32,33 @@ from .events import (
 class Phase(enum.Enum):
     QUIET = "quiet"
     SPEAKING = "speaking"
-    CONTINUING = "continuing"  # a final was forced; nothing heard of what follows it yet
+    CONTINUING = "continuing"  # a final was forced; of what follows it, nothing is known yet
 
 
 class Utterance:
-    """One after the other, for a whole stream; it survives the connections.
+    """One after the other, for a whole stream: utterances outlive connections.
 
     Args:
-        preflight: Say when an interim will hardly change.
+        events: What happens is added to these.
+        preflight: Tell when an interim will hardly change.
+
+    Attributes:
+        events: The argument.
+        phase: Of the one under way.
+        number: Counts them, from 1; of the last one that began.
+        start: Stream sample at which that began.
     """
 
-    def __init__(self, *, preflight: bool = False) -> None:
+    def __init__(self, events: list[Event], *, preflight: bool = False) -> None:
         self._preflight = preflight
-        self._events: list[Event] = []
+        self.events = events
         self._shown: Hypothesis | None = None
         self._pending: Hypothesis | None = None
         self._preflighted = ""
         self._end = 0
-        self.start = 0  # of the last one, in stream samples
         self.phase = Phase.QUIET
         self.number = 0
+        self.start = 0
 
     @property
     def is_open(self) -> bool:
@@ -65,7 +72,7 @@ class Utterance:
     def show(
         self, hypothesis: Hypothesis, *, has_paused: Callable[[], bool] = lambda: False
     ) -> None:
-        """A partial with words in it.
+        """Show the words of a partial, in place of those before.
 
         Args:
             has_paused: Whether silence has begun after them; only asked where it matters.
@@ -73,19 +80,20 @@ class Utterance:
         self._speak(hypothesis)
         self._pending = None
         before, self._shown = self._shown, hypothesis
-        self._events.append(Interim(self.number, hypothesis))
+        self.events.append(Interim(self.number, hypothesis))
         has_settled = before is not None and before.text == hypothesis.text
         is_new = hypothesis.text != self._preflighted
         if self._preflight and has_settled and is_new and has_paused():
             self._preflighted = hypothesis.text
-            self._events.append(Preflight(self.number, hypothesis))
+            self.events.append(Preflight(self.number, hypothesis))
 
     def finalize(
         self, *hypotheses: Hypothesis, goes_on: bool, pending: Hypothesis | None = None
     ) -> bool:
-        """A final: what each speaker in turn said, or nothing.
+        """Take in a final.
 
         Args:
+            hypotheses: What each speaker in turn said; empty ones where nobody said anything.
             goes_on: It was forced while somebody was speaking.
             pending: What the server holds back for the next one.
 
@@ -95,7 +103,7 @@ class Utterance:
         said = [hypothesis for hypothesis in hypotheses if hypothesis.text]
         for hypothesis in said:
             self._speak(hypothesis)
-            self._events.append(Final(self.number, hypothesis))
+            self.events.append(Final(self.number, hypothesis))
         took_back = not said and self._shown is not None
         if took_back:
             self.answer_empty()
@@ -108,37 +116,40 @@ class Utterance:
         return took_back
 
     def abandon(self) -> Hypothesis | None:
-        """Nothing more will come: what was shown stands, for want of a final, and is returned."""
+        """End it without a final, as none will come: the last interim is made one.
+
+        Returns:
+            That final, if there was an interim.
+        """
         last = self._shown or self._pending
         promoted = None
         if last is not None:
             promoted = last._replace(is_promoted=True)
             self._speak(promoted)
-            self._events.append(Final(self.number, promoted))
+            self.events.append(Final(self.number, promoted))
             self._shown = self._pending = None
         if self.is_open:
             self._finish()
         return promoted
 
     def answer_empty(self) -> None:
-        """Take back what was shown. The interim first: an empty final alone leaves it standing."""
-        self._events.append(Interim(self.number, NOTHING))
-        self._events.append(Final(self.number, NOTHING))
-        self._shown = None
+        """Say that there was nothing, and so take back what was shown.
 
-    def take_events(self) -> list[Event]:
-        out, self._events = self._events, []
-        return out
+        The empty interim comes first: an empty final alone would leave the last one standing.
+        """
+        self.events.append(Interim(self.number, NOTHING))
+        self.events.append(Final(self.number, NOTHING))
+        self._shown = None
 
     def _speak(self, hypothesis: Hypothesis) -> None:
         if self.phase is Phase.QUIET:
             self.number += 1
             self.start = self._end = hypothesis.start
             self._preflighted = ""
-            self._events.append(SpeechStarted(self.number, hypothesis.start))
+            self.events.append(SpeechStarted(self.number, hypothesis.start))
         self.phase = Phase.SPEAKING
         self._end = max(self._end, hypothesis.end)
 
     def _finish(self) -> None:
         self.phase = Phase.QUIET
-        self._events.append(SpeechEnded(self.number, self._end))
+        self.events.append(SpeechEnded(self.number, self._end))

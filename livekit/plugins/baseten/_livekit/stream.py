@@ -111,7 +111,10 @@ class SpeechStream(BaseStream):
         pcm = self._intake.converted(frame)
         self._recording.pushed(pcm)
         self._recognition.push(pcm, self._intake.position, _wall_s())
-        self._moved()
+        if self._connection is not None:
+            self._connection.send()
+        if self._recognition.events:
+            self._emit()
 
     def flush(self) -> None:
         """Finish what was said so far now, and not only when the server hears a pause.
@@ -126,7 +129,7 @@ class SpeechStream(BaseStream):
         self._check_open()
         self._recording.flushed()
         self._recognition.flush()
-        self._moved()
+        self._pass_on()
 
     def end_input(self) -> None:
         """No audio will come any more: the stream ends after the last word of what was pushed.
@@ -141,7 +144,7 @@ class SpeechStream(BaseStream):
         self._recognition.push(rest, self._intake.position, _wall_s())
         self._recognition.end_input()
         self._end_input()
-        self._moved()
+        self._pass_on()
 
     async def aclose(self) -> None:
         """Close the stream now, whatever is under way. Returns within 100 ms."""
@@ -324,11 +327,11 @@ class SpeechStream(BaseStream):
 
     # Events
 
-    def _moved(self) -> None:
-        """Send what was pushed or asked for, and emit what came of it."""
+    def _pass_on(self) -> None:
+        """Send what was asked for, and emit what came of it."""
         if self._connection is not None:
             self._connection.wake()
-        if self._recognition.has_events:
+        if self._recognition.events:
             self._emit()
 
     def _emit(self) -> None:
