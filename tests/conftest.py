@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Iterator, Sequence
 
+import kit.clock  # noqa: F401 - before LiveKit
 import pytest
 from kit.loopback import MODELS, Spoken
 
@@ -30,8 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Keep together what shares a fixture of its module, and the model: it is made once."""
+    config.option.loadgroup = True  # workers are told of the command line only
     for item in items:
         if isinstance(item, pytest.Function) and _is_shared(item):
             model = item.callspec.params.get("model", "") if hasattr(item, "callspec") else ""

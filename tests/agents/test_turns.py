@@ -152,7 +152,7 @@ def test_the_turn_metrics_say_when_the_user_stopped(played: Scene, model: Model)
         # LiveKit's own voice detection takes a tenth of a second longer than the last word.
         late_s = turn.metrics["stopped_speaking_at"] - call.spoken_at_s(number)
         assert -0.2 < late_s < 0.4
-        assert 0 < turn.metrics["transcription_delay"] < 1.5
+        assert 0 <= turn.metrics["transcription_delay"] < 1.5
         assert 0 < turn.metrics["end_of_turn_delay"] < 3.5
 
 

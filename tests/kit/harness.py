@@ -20,7 +20,7 @@ from livekit.agents.stt import SpeechEventType as Kind
 from livekit.plugins import baseten
 from livekit.plugins.baseten.emulator import Connection, Server, SileroDetector, faults, serve
 
-from . import grammar
+from . import clock, grammar
 from .prompter import Prompter
 from .stage import Call, Mode, Script, calling
 
@@ -150,14 +150,6 @@ async def scene(
 
 # Scenes that run side by side.
 
-# Together they take half a core, which leaves enough for audio to keep its pace on a slow machine.
-AT_ONCE = 8
-
-# What is late by this much is no longer speech at its pace, and what a session makes of it says
-# nothing about anybody: such a scene is played again.
-OUT_OF_PACE_S = 0.25
-TAKES = 3
-
 _scene_name = contextvars.ContextVar("_scene_name", default="")
 
 
@@ -185,9 +177,7 @@ class Played(Generic[T]):
 
 
 def play(scenes: Mapping[str, Callable[[], Awaitable[T]]]) -> dict[str, Played[T]]:
-    """Run scenes in one event loop, so that their audio is waited for once and not one by one.
-
-    A scene during which the machine was too busy to play audio at its pace is played again.
+    """Run scenes in one event loop, in which time passes while all of them wait.
 
     Raises:
         AssertionError: A task outlived its scene, or an exception was never retrieved.
@@ -197,7 +187,7 @@ def play(scenes: Mapping[str, Callable[[], Awaitable[T]]]) -> dict[str, Played[T
     root = logging.getLogger("livekit")
     root.addHandler(handler)
     try:
-        asyncio.run(_play(scenes, played))
+        clock.run(_play(scenes, played))
     finally:
         root.removeHandler(handler)
     return played
@@ -228,38 +218,17 @@ async def _play(
         lambda _, context: complaints.append(f"{context['message']}: {context.get('exception')!r}")
     )
 
-    stage = asyncio.Semaphore(AT_ONCE)
-    lags: list[tuple[float, float]] = []
-
     async def one(name: str) -> None:
         _scene_name.set(name)
-        for _ in range(TAKES):
-            async with stage:
-                begun_s = asyncio.get_running_loop().time()
-                played[name].result = played[name].error = None
-                played[name].records.clear()
-                try:
-                    played[name].result = await scenes[name]()
-                except Exception as e:  # noqa: BLE001 - it is raised again by the test that asks
-                    played[name].error = e
-            if max((lag_s for at_s, lag_s in lags if at_s > begun_s), default=0.0) < OUT_OF_PACE_S:
-                return
+        try:
+            played[name].result = await scenes[name]()
+        except Exception as e:  # noqa: BLE001 - it is raised again by the test that asks
+            played[name].error = e
 
-    watching = asyncio.create_task(_watch(lags))
     await asyncio.gather(*(asyncio.create_task(one(name), name=name) for name in scenes))
-    watching.cancel()
     complaints += [f"left over: {task}" for task in await leaked_tasks()]
     gc.collect()  # an exception that nobody asked for is complained about when its task goes
     assert not complaints, "\n".join(complaints)
-
-
-async def _watch(lags: list[tuple[float, float]]) -> None:
-    """Note when the loop was late, and by how many seconds."""
-    loop = asyncio.get_running_loop()
-    while True:
-        due_s = loop.time() + 0.02
-        await asyncio.sleep(0.02)
-        lags.append((loop.time(), loop.time() - due_s))
 
 
 class _Recorder(logging.Handler):
