@@ -126,6 +126,10 @@ class Connection:
         for task in self._tasks:
             task.cancel()
 
+    def abandon(self) -> None:
+        """The event loop is gone: let the peer know at least."""
+        self._socket.abandon()
+
     async def aclose(self) -> None:
         """Close the connection, within about 50 ms whatever the peer does."""
         self.release()

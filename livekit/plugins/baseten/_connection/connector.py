@@ -12,14 +12,13 @@ import aiohttp
 from .._core.endpoint import Endpoint
 from .._core.errors import BasetenError, ConnectTimedOut
 from .._core.retries import asked_wait_s, retry_delay_s, rule_for
-from .._core.session import Session, State
+from .._core.session import Session
 from ..log import logger
 from .connection import Connection
+from .loops import PerLoop
+from .ready import Ready
 from .socket import Socket
 from .timeout import timeout
-
-# How long a connection is kept for the next stream: it takes a place on a replica.
-_KEPT_READY_S = 60.0
 
 _PROGRESS_EVERY_S = 10.0
 
@@ -40,7 +39,8 @@ class Opened:
 
 
 class Connector:
-    """
+    """Of one `STT`, whatever event loops it is used in.
+
     Args:
         endpoint: Where, and with which key.
         http_session: Asked for the HTTP session of each connection.
@@ -57,9 +57,7 @@ class Connector:
         self._endpoint = endpoint
         self._http_session = http_session
         self._ping_interval_s = ping_interval_s
-        self._ready: asyncio.Task[Connection] | None = None
-        self._expiry: asyncio.TimerHandle | None = None
-        self._background: set[asyncio.Task[None]] = set()
+        self._ready = PerLoop(Ready, close=Ready.aclose, abandon=Ready.abandon)
 
     async def open(self, new_session: Callable[[], Session], *, timeout_s: float) -> Opened:
         """The connection kept ready if it fits, or a new one.
@@ -69,9 +67,9 @@ class Connector:
         """
         started_s = _now()
         session = new_session()
-        ready = await self._taken(session, timeout_s)
+        ready = await self._ready.here().taken(session, timeout_s)
         left_s = max(timeout_s - (_now() - started_s), 0.001)
-        connection = ready or await self.open_new(session, timeout_s=left_s)
+        connection = ready or await self._open_new(session, timeout_s=left_s)
         return Opened(connection, _now() - started_s, is_reused=ready is not None)
 
     async def open_patiently(
@@ -105,9 +103,10 @@ class Connector:
 
         Does nothing while there is one. Whether it succeeds, that `open` will see.
         """
-        if self._ready is None:
-            opening = self.open_new(new_session(), timeout_s=timeout_s)
-            self._keep(asyncio.create_task(opening, name="baseten-prewarm"))
+        ready = self._ready.here()
+        if not ready.is_kept:
+            opening = self._open_new(new_session(), timeout_s=timeout_s)
+            ready.keep(asyncio.create_task(opening, name="baseten-prewarm"))
 
     async def warmed(self, new_session: Callable[[], Session], *, timeout_s: float) -> float:
         """Wait until the model has answered once, and keep that connection for the next `open`.
@@ -137,25 +136,21 @@ class Connector:
                 if not rule_for(e).may_be_waking or _now() + delay_s >= started_s + timeout_s:
                     raise
             else:
-                self._keep(asyncio.create_task(_as_it_is(connection), name="baseten-prewarm"))
+                kept = asyncio.create_task(_as_it_is(connection), name="baseten-prewarm")
+                self._ready.here().keep(kept)
                 return _now() - started_s
             attempt += 1
             await asyncio.sleep(delay_s)
 
     def close_later(self, connection: Connection) -> None:
         """Close ``connection`` in the background."""
-        connection.release()
-        task = asyncio.create_task(connection.aclose(), name="baseten-close")
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._ready.here().close_later(connection)
 
     async def aclose(self) -> None:
-        """Close the connection kept ready, and wait for those that are being closed."""
-        self._drop_ready()
-        while self._background:
-            await asyncio.gather(*self._background, return_exceptions=True)
+        """Close the connections kept ready, and wait for those that are being closed."""
+        await self._ready.aclose()
 
-    async def open_new(self, session: Session, *, timeout_s: float) -> Connection:
+    async def _open_new(self, session: Session, *, timeout_s: float) -> Connection:
         """A connection that nobody opened before, for ``session``.
 
         Raises:
@@ -171,58 +166,6 @@ class Connector:
             ping_interval_s=self._ping_interval_s,
         )
         return Connection(session, socket, handshake_s=_now() - asked_s)
-
-    # The connection kept ready
-
-    def _keep(self, opening: asyncio.Task[Connection]) -> None:
-        self._ready = opening
-        opening.add_done_callback(self._kept)
-
-    def _kept(self, opening: asyncio.Task[Connection]) -> None:
-        if opening is not self._ready or opening.cancelled():
-            return
-        if opening.exception() is not None:  # the next `open` will find out for itself
-            self._ready = None
-            return
-        loop = asyncio.get_running_loop()
-        self._expiry = loop.call_later(_KEPT_READY_S, self._drop_ready)
-
-    async def _taken(self, session: Session, timeout_s: float) -> Connection | None:
-        """The connection kept ready, if it talks as ``session`` would and still lives."""
-        opening = self._ready
-        if opening is None:
-            return None
-        # If it is still being opened, it will be there sooner than one that is asked for now.
-        await asyncio.wait({opening}, timeout=timeout_s)
-        if not opening.done():
-            raise ConnectTimedOut(timeout_s)
-        if self._ready is not opening:
-            return None  # another stream was quicker
-        failed = opening.cancelled() or opening.exception() is not None
-        connection = None if failed else opening.result()
-        fits = (
-            connection is not None
-            and connection.session.state is State.WAITING
-            and connection.session.dialect.opening() == session.dialect.opening()
-        )
-        if not fits:
-            self._drop_ready()
-            return None
-        self._ready = None
-        if self._expiry is not None:
-            self._expiry.cancel()
-        return connection
-
-    def _drop_ready(self) -> None:
-        opening, self._ready = self._ready, None
-        if self._expiry is not None:
-            self._expiry.cancel()
-        if opening is None:
-            return
-        if not opening.done():
-            opening.cancel()
-        elif not opening.cancelled() and opening.exception() is None:
-            self.close_later(opening.result())
 
 
 def _now() -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Awaitable, Coroutine, Generator, Mapping, Sequence
 from typing import Any
 
@@ -118,6 +119,13 @@ class Socket:
         with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError):
             async with timeout(_CLOSE_TIMEOUT_S):
                 await self._ws.close()
+
+    def abandon(self) -> None:
+        """Hang up where there is no event loop any more to close it with."""
+        underneath = self._ws.get_extra_info("socket")
+        if underneath is not None:
+            with contextlib.suppress(OSError):
+                underneath.shutdown(socket.SHUT_RDWR)
 
 
 class _Full:

@@ -68,6 +68,11 @@ class BaseStream(stt.RecognizeStream):
         return task.done() and not task.cancelled() and task.exception() is not None
 
     @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the stream was opened in, and works in."""
+        return self._task.get_loop()
+
+    @property
     def _input_has_ended(self) -> bool:
         return self._input_ch.closed
 

@@ -8,6 +8,7 @@ import aiohttp
 
 from livekit.agents import utils
 
+from .._connection.loops import PerLoop
 from .._core.errors import ConnectFailed
 
 
@@ -19,8 +20,12 @@ class HttpSession:
 
     def __init__(self, given: aiohttp.ClientSession | None) -> None:
         self._given = given
-        self._own: aiohttp.ClientSession | None = None
-        self._own_loop: asyncio.AbstractEventLoop | None = None
+        self._own = PerLoop(
+            # By default aiohttp makes the 101st connection wait.
+            lambda: aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)),
+            close=aiohttp.ClientSession.close,
+            abandon=aiohttp.ClientSession.detach,
+        )
 
     def current(self) -> aiohttp.ClientSession:
         """The session for the next connection.
@@ -28,28 +33,29 @@ class HttpSession:
         To be asked for each connection: LiveKit's session ends with its job.
 
         Raises:
-            ConnectFailed: The user's session is closed.
+            ConnectFailed: The user's session is closed, or of another event loop.
         """
         if self._given is not None:
             if self._given.closed:
                 raise ConnectFailed("the http_session passed to STT is closed", permanent=True)
+            if not _is_of_this_loop(self._given):
+                raise ConnectFailed(
+                    "the http_session passed to STT belongs to another event loop", permanent=True
+                )
             return self._given
         try:
-            return utils.http_context.http_session()
+            of_the_job = utils.http_context.http_session()
         except RuntimeError:
-            pass  # LiveKit has none outside a job, as in a plain script
-        loop = asyncio.get_running_loop()
-        if self._own is None or self._own.closed or self._own_loop is not loop:
-            # aiohttp's defaults are 100 connections at most, and five minutes for each. A model
-            # that wakes may keep a handshake waiting for longer.
-            self._own = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=None), connector=aiohttp.TCPConnector(limit=0)
-            )
-            self._own_loop = loop
-        return self._own
+            return self._own.here()  # LiveKit has none outside a job, as in a plain script
+        # A thread of the job has its context too, and a loop of its own.
+        return of_the_job if _is_of_this_loop(of_the_job) else self._own.here()
 
     async def aclose(self) -> None:
-        """Close the session that was made here, if there is one."""
-        own, self._own = self._own, None
-        if own is not None:
-            await own.close()
+        """Close what was made here."""
+        await self._own.aclose()
+
+
+def _is_of_this_loop(http: aiohttp.ClientSession) -> bool:
+    # It has no public name that is not deprecated. Without it, aiohttp says what is wrong.
+    loop = asyncio.get_running_loop()
+    return getattr(http, "_loop", loop) is loop

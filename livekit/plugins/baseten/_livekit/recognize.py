@@ -49,14 +49,14 @@ async def recognized(
     events: list[Event] = []
     if not recognition.has_nothing_left:
         loop = asyncio.get_running_loop()
-        asked_s = loop.time()
-        connection = await connector.open_new(recognition.new_session(), timeout_s=timeout_s)
+        opened = await connector.open(recognition.new_session, timeout_s=timeout_s)
+        connection = opened.connection
         recognition.attach(connection.session, loop.time())
         tap = recording.connected(
             open_for_s=loop.time() - connection.opened_s,
             handshake_s=connection.handshake_s,
-            acquire_s=loop.time() - asked_s,
-            is_reused=False,
+            acquire_s=opened.acquire_s,
+            is_reused=opened.is_reused,
         )
         connection.carry(recognition, lambda: recognition.advance(loop.time()), tap)
         try:

@@ -14,6 +14,7 @@ from livekit.agents import APIConnectOptions, APIError, stt
 
 from .._connection.connection import Connection
 from .._connection.connector import Connector, Opened
+from .._connection.loops import is_running_here, run_in
 from .._core.clocks import SAMPLE_RATE_HZ
 from .._core.errors import BasetenError, LocalProtocolError, MetadataRefused
 from .._core.events import AudioLost, HallucinationDropped, MessageSkipped, ServerWarned
@@ -147,7 +148,13 @@ class SpeechStream(BaseStream):
         self._pass_on()
 
     async def aclose(self) -> None:
-        """Close the stream now, whatever is under way. Returns within 100 ms."""
+        """Close the stream now, whatever is under way, from any event loop.
+
+        Returns within 100 ms; where the stream is of another thread, within a second.
+        """
+        await run_in(self._loop, self._close)
+
+    async def _close(self) -> None:
         await super().aclose()
         self._recording.close()  # `_main_task` does not, if it never began
 
@@ -195,7 +202,11 @@ class SpeechStream(BaseStream):
         self.use_options(options)
 
     def use_options(self, options: Options) -> None:
-        """For `STT`: recognize with ``options`` from the next pause in the speech on."""
+        """For `STT`, in any thread: recognize with ``options`` from the next pause on."""
+        if not is_running_here(self._loop):
+            if self._loop.is_running():
+                self._loop.call_soon_threadsafe(self.use_options, options)
+            return
         if options != self._options:
             self._options = options
             self._recording.changed(options)
