@@ -236,15 +236,13 @@ async def test_it_has_a_connection_of_its_own_and_closes_it() -> None:
         await server.until(lambda: not any(c.is_open for c in server.connections))
 
 
-async def test_a_prewarmed_connection_waits_for_the_stream() -> None:
+async def test_it_takes_the_prewarmed_connection() -> None:
     async with serve() as server, client(server) as speech_to_text:
         speech_to_text.prewarm()
         await server.wait_for_connection()
         await server.until(lambda: server.connections[0].metadata)
         check(await speech_to_text.recognize(frame(SPEECH.pcm)), SPEECH)
-        assert len(server.connections) == 2
-        assert server.connections[0].is_open
-        assert not server.connections[0].audio
+        assert len(server.connections) == 1
 
 
 async def test_a_live_stream_goes_on_beside_it() -> None:
