@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from livekit import rtc
 
 from .._core.clocks import SAMPLE_RATE_HZ
+from .._core.resampler import Resampler
 
-# Flat to the last half kilohertz of the band, where the consonants are. Of soxr's qualities the
-# lower ones save some 9 ms of delay by cutting into that.
-_QUALITY = "HQ"
+# A long frame is converted in pieces of so much: a few milliseconds of work, little memory.
+_PIECE_S = 0.5
 
 
 class Intake:
@@ -22,63 +23,57 @@ class Intake:
     """
 
     def __init__(self) -> None:
-        self._resampler: soxr.ResampleStream | None = None
+        self._resampler: Resampler | None = None  # at 16 kHz there is none
         self._rate_hz = SAMPLE_RATE_HZ
-        self._since_change = 0  # input samples at this rate
+        self._unchanged = 0  # samples that needed no resampler, since the rate changed
         self._before_change = 0  # output samples up to then
 
     @property
     def position(self) -> int:
         """How much was pushed, in samples of 16 kHz, what the resampler still holds included."""
-        return self._before_change + round(self._since_change * SAMPLE_RATE_HZ / self._rate_hz)
+        since = self._unchanged if self._resampler is None else self._resampler.position
+        return self._before_change + since
 
-    def converted(self, frame: rtc.AudioFrame) -> memoryview:
+    def converted(self, frame: rtc.AudioFrame) -> bytes | memoryview:
         """16 kHz mono 16-bit PCM: what can be said of ``frame`` and those before it by now.
 
         Raises:
             ValueError: The frame says something impossible of itself.
         """
-        if frame.sample_rate <= 0 or frame.num_channels <= 0:
-            raise ValueError(
-                f"an audio frame of {frame.sample_rate} Hz and {frame.num_channels} channels"
-            )
-        if frame.sample_rate != self._rate_hz:
-            return self._changed_rate(frame)
-        self._since_change += frame.samples_per_channel
-        if self._rate_hz == SAMPLE_RATE_HZ and frame.num_channels == 1:
-            return frame.data[: frame.samples_per_channel]
-        pcm = _mono(frame)
-        if self._rate_hz == SAMPLE_RATE_HZ:
-            return pcm.data
-        if self._resampler is None:
-            self._resampler = soxr.ResampleStream(
-                self._rate_hz, SAMPLE_RATE_HZ, 1, dtype="int16", quality=_QUALITY
-            )
-        # As one column: soxr would make it one, and squeeze the result.
-        resampled: NDArray[np.int16] = self._resampler.resample_chunk(pcm[:, np.newaxis])
-        return resampled.data
+        samples, channels, rate_hz = frame.samples_per_channel, frame.num_channels, self._rate_hz
+        if frame.sample_rate == rate_hz == SAMPLE_RATE_HZ and channels == 1:
+            self._unchanged += samples
+            return frame.data[:samples]  # a frame may lie at the start of a longer buffer
+        if frame.sample_rate == rate_hz and channels > 0 and samples <= rate_hz * _PIECE_S:
+            return self._converted(frame.data, samples, channels)
+        return b"".join(self.pieces(frame))
 
-    def _changed_rate(self, frame: rtc.AudioFrame) -> memoryview:
-        before = self.rest()
-        self._before_change = self.position
-        self._since_change = 0
-        self._rate_hz = frame.sample_rate
-        return memoryview(before + bytes(self.converted(frame)))
+    def pieces(self, frame: rtc.AudioFrame) -> Iterator[bytes | memoryview]:
+        """As `converted`, of a frame of any length, bit by bit."""
+        channels = frame.num_channels
+        if frame.sample_rate <= 0 or channels <= 0:
+            raise ValueError(f"an audio frame of {frame.sample_rate} Hz and {channels} channels")
+        if frame.sample_rate != self._rate_hz:
+            yield self.rest()
+            self._before_change, self._unchanged = self.position, 0
+            self._rate_hz = frame.sample_rate
+            has_16_khz = self._rate_hz == SAMPLE_RATE_HZ
+            self._resampler = None if has_16_khz else Resampler(self._rate_hz)
+        data, step = frame.data, max(1, int(self._rate_hz * _PIECE_S))
+        for at in range(0, frame.samples_per_channel, step):
+            samples = min(step, frame.samples_per_channel - at)
+            yield self._converted(data[at * channels :], samples, channels)
 
     def rest(self) -> bytes:
-        """What the resampler still holds; the audio ends here, or goes on at another rate."""
-        if self._resampler is None:
-            return b""
-        rest = self._resampler.resample_chunk(np.zeros(0, np.int16), last=True)
-        self._resampler = None
-        return bytes(rest.tobytes())
+        """What the resampler still holds of what was pushed. More may follow."""
+        return b"" if self._resampler is None else self._resampler.rest().tobytes()
 
-
-def _mono(frame: rtc.AudioFrame) -> NDArray[np.int16]:
-    # A frame may lie at the start of a longer buffer.
-    data = frame.data[: frame.samples_per_channel * frame.num_channels]
-    pcm = np.frombuffer(data, dtype=np.int16)
-    if frame.num_channels == 1:
-        return pcm
-    mixed: NDArray[np.float64] = pcm.reshape(-1, frame.num_channels).mean(axis=1)
-    return np.rint(mixed).astype(np.int16)
+    def _converted(self, data: memoryview, samples: int, channels: int) -> memoryview:
+        pcm: NDArray[np.int16] = np.frombuffer(data, np.int16, samples * channels)
+        if channels > 1:
+            mixed = np.add.reduce(pcm.reshape(-1, channels), axis=1, dtype=np.float32)
+            pcm = np.rint(mixed / channels).astype(np.int16)
+        if self._resampler is not None:
+            return self._resampler.resampled(pcm).data
+        self._unchanged += samples
+        return pcm.data

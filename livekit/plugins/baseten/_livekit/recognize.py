@@ -39,9 +39,10 @@ async def recognized(
     intake = Intake()
     wall_s = time.time()  # noqa: TID251  # when audio was pushed is a time of day
     for frame in buffer if isinstance(buffer, list) else [buffer]:
-        pcm = intake.converted(frame)
-        recognition.push(pcm, intake.position, wall_s)
-        recording.pushed(pcm)
+        for pcm in intake.pieces(frame):
+            recognition.push(pcm, intake.position, wall_s)
+            recording.pushed(pcm)
+            await asyncio.sleep(0)  # an hour of audio is seconds of work: others get their turn
     rest = intake.rest()
     recognition.push(rest, intake.position, wall_s)
     recording.pushed(rest)

@@ -128,6 +128,7 @@ class SpeechStream(BaseStream):
         if self._has_failed:
             return
         self._check_open()
+        self._push_rest()
         self._recording.flushed()
         self._recognition.flush()
         self._pass_on()
@@ -139,10 +140,8 @@ class SpeechStream(BaseStream):
             RuntimeError: The input has ended already, or the stream is closed.
         """
         self._check_open()
-        rest = self._intake.rest()
-        self._recording.pushed(rest)
+        self._push_rest()
         self._recording.input_ended()
-        self._recognition.push(rest, self._intake.position, _wall_s())
         self._recognition.end_input()
         self._end_input()
         self._pass_on()
@@ -337,6 +336,12 @@ class SpeechStream(BaseStream):
             self._options = self._options_tried
 
     # Events
+
+    def _push_rest(self) -> None:
+        """What was pushed includes what the resampler still holds."""
+        rest = self._intake.rest()
+        self._recording.pushed(rest)
+        self._recognition.push(rest, self._intake.position, _wall_s())
 
     def _pass_on(self) -> None:
         """Send what was asked for, and emit what came of it."""
