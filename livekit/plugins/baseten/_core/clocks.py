@@ -78,7 +78,7 @@ class WallClock:
     as breakpoints between which audio came at the pace of speech, so that a steady hour is one.
     """
 
-    # Pushes that come this much off the pace of speech are not worth a breakpoint of their own.
+    # A push that is no more than this too early or too late gets no breakpoint of its own.
     _JITTER_S = 0.02
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class WallClock:
         last_push_s, self._last_push_s = self._last_push_s, now_s
         on_pace_s = self._times_s[-1] + (stop - self._positions[-1]) / SAMPLE_RATE_HZ
         if start == 0 or not -self._JITTER_S <= now_s - on_pace_s <= self._JITTER_S:
-            # A sample inside the block was spoken before its end, but not before the block before.
+            # A sample was spoken before the end of its block, but after the block before.
             begun_s = max(last_push_s, now_s - (stop - start) / SAMPLE_RATE_HZ)
             if start == self._positions[-1]:
                 self._times_s[-1] = begun_s

@@ -1,4 +1,4 @@
-"""What a recognition tells its stream, in samples of stream time and nobody else's vocabulary."""
+"""What a recognition tells its stream. Times are samples of stream time."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ class SpeechEnded:
 
 @dataclass(frozen=True)
 class Used:
-    """``samples`` more of the user's audio were sent; nothing is counted twice."""
+    """``samples`` more of the user's audio were sent. Audio that is sent again does not count."""
 
     samples: int
 
 
 @dataclass(frozen=True)
 class AudioLost:
-    """Audio that no server has transcribed fell off the full journal."""
+    """Audio had to be dropped that no server has transcribed: the journal was full."""
 
     samples: int
 

@@ -13,8 +13,8 @@ WINDOW_SAMPLES = 512  # 32 ms, what voice activity detectors look at
 class Journal:
     """Audio that may have to be sent again: everything since the end of the last final.
 
-    Holds the stream samples ``start`` to ``stop``. It grows with `push` and shrinks with `forget`;
-    what it may hold at most is its owner's decision.
+    It holds the stream samples ``start`` to ``stop``. It has no bound itself: `UserAudio` decides
+    what to forget.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Journal:
         start, stop = max(start, self.start), min(stop, self.stop)
         whole = (stop - start) // WINDOW_SAMPLES * WINDOW_SAMPLES
         stop = start + (whole or stop - start)
-        # Nearly always the first second says it.
+        # Nearly always there is one in the first second.
         step = 32 * WINDOW_SAMPLES
         return any(
             self.loudness(at, min(at + step, stop)) >= rms for at in range(start, stop, step)

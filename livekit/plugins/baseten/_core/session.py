@@ -1,18 +1,18 @@
 """One connection's worth of protocol, as a state machine. No I/O, no clock, no async.
 
-The caller owns the socket and the time. Each method says what just happened, `now` in seconds of
-any monotonic clock; after it: send `outgoing`, take `received_frames`, wait until `deadline`.
+The caller owns the socket and the time. It tells the session what happened (`start`, `receive`,
+`receive_close`, `tick`), with `now` in seconds of any monotonic clock. After each it sends what
+`take_outgoing` returns, reads what `take_frames` returns, and calls `tick` at the `deadline`.
 
-    CONNECTING --opened--> WAITING --attach--> STREAMING --finished--> DRAINING --last--> CLOSED
-        |                     |                    |                       |
-        +----------------------------------- failure ----------------------+--> FAILED
+    CONNECTING --start--> WAITING --attach--> STREAMING --finish--> DRAINING --end--> CLOSED
+        |                    |                    |                     |
+        +---------------------------------- fail -+---------------------+--> FAILED
 
-WAITING has sent its metadata and belongs to no stream yet: a connection opened ahead of a call, or
-for changed options. What outlives the connection is in `_recognition`.
+In WAITING the metadata has been sent and there is no stream yet: the connection was opened before a
+call, or for changed options. What outlives the connection is in `recognition`.
 
-Audio is not pushed through a session: it reads the stream's journal at the pace at which the socket
-takes it. A session for a new connection reads the same journal again from its start, which is all
-that a replay is.
+No audio is pushed into a session. It reads the stream's journal as fast as the socket takes it. The
+session of a new connection reads the same journal from its start again; that is the replay.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Input(enum.Enum):
     FAIL = "fail"
 
 
-# Every legal move. What is absent is refused, so a forgotten row fails loudly.
+# Every move that is allowed; any other raises.
 TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.CONNECTING, Input.START): State.WAITING,
     (State.CONNECTING, Input.FAIL): State.FAILED,
@@ -66,31 +66,33 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.DRAINING, Input.LAST): State.CLOSED,
     (State.DRAINING, Input.FAIL): State.FAILED,
 }
-ENDED = (State.CLOSED, State.FAILED)  # no set: it would hash the state, for each push of audio
+ENDED = (State.CLOSED, State.FAILED)  # a set would hash the state at each push of audio
 
-# Close codes with which a server that never got past the metadata turns it down: 1011 from the
-# runtime (docs/protocol.md, invalid metadata).
-_REFUSAL_CODES = frozenset({1011})
+# The close code of a server that does not accept the metadata (docs/protocol.md, invalid metadata).
+_REFUSAL_CODE = 1011
+
+# A server that took so much audio has accepted the metadata, where it cannot be asked.
 _TRIAL_SAMPLES = 5 * SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a session waits before it holds the server for dead.
+    """How long a session waits for a server that does not answer.
 
     Attributes:
-        probe_after_s: Quiet from the server, while audio flows, before it is asked for a sign of
-            life; 0 never asks.
-        probe_timeout_s: For the answer to that.
-        drain_s: For the answer to the end of audio. Once that is acknowledged, for each sign of
-            progress, another second for every second of audio that has no final yet.
+        probe_after_s: While audio is sent and nothing comes back: the wait until the server is
+            asked for a sign of life. 0 for never.
+        probe_timeout_s: The wait for the answer to that.
+        drain_s: The wait for the answer to the end of audio, and then for each further message.
+            Once the end is acknowledged, it is a second longer for each second of audio that has
+            no final.
     """
 
     probe_after_s: float = 5.0
     probe_timeout_s: float = 5.0
     drain_s: float = 5.0
 
-    # A buffer is transcribed whole and is 30 s at most; slower than speech is not a live model.
+    # The server's buffer holds 30 s at most, and no live model is slower than speech.
     MAX_OWED_S = 30.0
 
     @property
@@ -103,11 +105,26 @@ class Session:
     """
     Args:
         dialect: How this deployment is talked to.
-        patience: The bounds for a server that does not answer.
+        patience: How long to wait for a server that does not answer.
+
+    Attributes:
+        cursor: Stream position up to which audio was sent.
+        clock: From this connection's samples to the stream's.
+        error: Why it FAILED.
+        is_proven: The server has accepted the metadata.
+        unreadable: How often which kind of message could not be read.
     """
 
     def __init__(self, dialect: Dialect, patience: Patience) -> None:
         self.dialect = dialect
+        self.patience = patience
+        self.state = State.CONNECTING
+        self.error: BasetenError | None = None
+        self.clock = ConnectionClock(0)
+        self.cursor = 0
+        self.is_proven = False
+        self.has_results = False
+        self.unreadable: dict[str, int] = {}
         self._controls: list[str | bytes] = []
         self._frames: list[ServerFrame] = []
         self._journal = Journal()
@@ -115,36 +132,27 @@ class Session:
         self._finish_at: int | None = None
         self._end_sent_s: float | None = None
         self._acknowledged = False
-        self._requested: deque[int] = (
-            deque()
-        )  # where each request stood that a flagged final answers
+        # The position of each end that was requested, until a flagged final answers it.
+        self._requested: deque[int] = deque()
         self._last_answer: Transcript | None = None
         self._progress_s = 0.0
         self._quiet_since_s: float | None = None
         self._probed_s: float | None = None
         self._probes = 0
-        self.clock = ConnectionClock(0)
-        self.cursor = 0
-        self.patience = patience
-        self.state = State.CONNECTING
-        self.error: BasetenError | None = None
-        self.is_proven = False  # the server has taken the metadata
-        self.has_results = False
-        self.unreadable: dict[str, int] = {}
 
-    # What just happened
+    # What happens
 
     def start(self, now: float) -> None:
-        """The socket is open: the metadata goes first, and a question that only it can follow.
+        """Send the metadata, and a probe behind it: the socket is open.
 
-        The server says nothing to metadata that it likes; the answer to the question is the proof.
+        The server does not answer metadata that it accepts. It answers the probe only if it did.
         """
         self._step(Input.START)
         self._controls.append(self.dialect.opening())
         self._probe(now)
 
     def attach(self, journal: Journal, flushes: Flushes, now: float) -> None:
-        """Carry a stream, from the first sample its journal holds, and what it wants flushed."""
+        """Carry a stream from the start of its journal on, and send all its flushes (again)."""
         self._step(Input.ATTACH)
         self._journal = journal
         self._flushes = flushes
@@ -154,14 +162,14 @@ class Session:
         self._progress_s = now
 
     def finish(self, at: int) -> None:
-        """No audio comes after stream sample ``at``."""
+        """End the audio at stream sample ``at``."""
         self._step(Input.FINISH)
         self._finish_at = at
 
     def receive(self, text: str, now: float) -> None:
-        """A text message arrived. One that cannot be read is counted and otherwise ignored."""
+        """Take a text message. One that cannot be read is counted and otherwise ignored."""
         if self.state in ENDED:
-            return  # crossed our close on the wire
+            return  # it was on its way when the session ended
         self._quiet_since_s = self._probed_s = None
         self._progress_s = now
         try:
@@ -174,7 +182,7 @@ class Session:
             return
         if isinstance(frame, Transcript) and frame.is_flush:
             if frame == self._last_answer and (frame.text or frame.number is not None):
-                return  # the same answer once more
+                return  # the same answer, sent twice
             self._last_answer = frame
             if self._requested:
                 frame = frame._replace(settles=self._requested.popleft())
@@ -190,12 +198,11 @@ class Session:
             self._step(Input.LAST)
 
     def receive_close(self, code: int, reason: str = "") -> None:
-        """The socket is closed, by whomever."""
+        """Take the end of the connection, whichever side closed it."""
         if self.state in ENDED:
             return
-        # Where no question can be asked, a server that listened for a while has taken the metadata.
         is_untried = self.dialect.can_probe or self.clock.sent < _TRIAL_SAMPLES
-        if code in _REFUSAL_CODES and not self.is_proven and is_untried:
+        if code == _REFUSAL_CODE and not self.is_proven and is_untried:
             self.fail(MetadataRefused(code, reason, sent=self.dialect.described()))
         else:
             self.fail(SessionLost(code, reason))
@@ -206,7 +213,7 @@ class Session:
             self.error = error
 
     def tick(self, now: float) -> None:
-        """Time has passed; past a deadline, ask whether the server lives, or give it up."""
+        """Once the deadline is over, ask the server for a sign of life, or fail."""
         deadline = self.deadline
         if deadline is None or now < deadline:
             return
@@ -218,10 +225,10 @@ class Session:
         else:
             self._probe(now)
 
-    # What to do about it
+    # What comes of it
 
     def take_outgoing(self, now: float, limit: int) -> list[str | bytes]:
-        """The next frames for the socket, ``limit`` of them or a few more; fewer if that is all."""
+        """The next frames for the socket: ``limit`` or a few more, or all that there are."""
         out, self._controls = self._controls, []
         if self.state is not State.STREAMING and self.state is not State.DRAINING:
             return out
@@ -252,7 +259,7 @@ class Session:
 
     @property
     def deadline(self) -> float | None:
-        """When to call `expired`, or None if nothing is awaited."""
+        """When to call `tick`, or None if nothing is awaited."""
         if self.state is State.DRAINING and self._end_sent_s is not None:
             wait_s = self.patience.drain_s
             if self._acknowledged or not self.dialect.acknowledges_end:
@@ -261,7 +268,7 @@ class Session:
         if self.state in ENDED or self.state is State.CONNECTING or not self.patience.probe_after_s:
             return None
         if self._probed_s is not None:
-            # A server that never answered yet may still be warming up behind its open socket.
+            # A server that has not answered yet may still be starting behind its open socket.
             wait_s = self.patience.probe_timeout_s * (1 if self.is_proven else 2)
             return self._probed_s + wait_s
         if self._quiet_since_s is not None and self.dialect.can_probe:
@@ -270,7 +277,7 @@ class Session:
 
     @property
     def owed_s(self) -> float:
-        """Seconds of audio sent that no final accounts for."""
+        """Seconds of audio that were sent and have no final."""
         return max(0, self.cursor - self._journal.start) / SAMPLE_RATE_HZ
 
     def _whole_chunks(self, end: int, limit: int) -> list[str | bytes]:

@@ -9,7 +9,7 @@ utterance; its final ends it, unless that final was forced while speech went on.
                       v    |
                     CONTINUING --final--> QUIET
 
-Every start gets its end, whatever happens: an agent that waits for one stays silent for ever.
+Every start gets its end, whatever happens. An agent that waits for one would never speak again.
 """
 
 from __future__ import annotations
