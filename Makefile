@@ -36,6 +36,7 @@ lint: $(SETUP) ## ruff and mypy
 	$(BIN)/mypy livekit examples
 
 bench: $(SETUP) ## measure speed beside other plugins, for an hour; fills docs/performance.md
+	$(BIN)/python benchmarks/instructions.py --write
 	$(BIN)/python benchmarks/run.py --write $(ARGS)
 
 format: $(SETUP) ## let ruff arrange the code

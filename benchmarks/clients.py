@@ -107,18 +107,20 @@ class Nobody:
 
 @contextlib.asynccontextmanager
 async def opener(
-    kind: str, port: int, conduct: str, rate_hz: int
+    kind: str, port: int, conduct: str, rate_hz: int, *, tls: bool = False
 ) -> AsyncIterator[Callable[[Said], Awaitable[Call]]]:
     """Opens calls of one kind, all over one HTTP session and, for plugins, of one `STT`.
 
     Args:
         conduct: See `peer_server.Conduct`.
         rate_hz: Of the audio that will be pushed.
+        tls: The server speaks it, with a certificate that `SSL_CERT_FILE` vouches for.
     """
+    s = "s" if tls else ""
     # The default connector would stop at a hundred sockets.
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         if kind in PLUGINS:
-            stt = plugin(kind, port, conduct, http)
+            stt = plugin(kind, port, conduct, http, tls=tls)
 
             async def open_call(said: Said) -> Call:
                 return Plugin(stt.stream(), said)
@@ -126,7 +128,7 @@ async def opener(
         elif kind == "bare":
 
             async def open_call(said: Said) -> Call:
-                url = f"ws://127.0.0.1:{port}/whisper/{conduct}"
+                url = f"ws{s}://127.0.0.1:{port}/whisper/{conduct}"
                 ws = await http.ws_connect(url, heartbeat=10)
                 await ws.send_str("{}")
                 return Bare(ws, said, rate_hz)
@@ -141,17 +143,20 @@ async def opener(
             await stt.aclose()
 
 
-def plugin(kind: str, port: int, conduct: str, http: aiohttp.ClientSession) -> Any:
+def plugin(
+    kind: str, port: int, conduct: str, http: aiohttp.ClientSession, *, tls: bool = False
+) -> Any:
     """An `STT` of that kind, with its own defaults."""
+    s = "s" if tls else ""
     if kind == "deepgram":
         from livekit.plugins import deepgram  # type: ignore[attr-defined]
 
         return deepgram.STT(
             api_key="none",
             http_session=http,
-            base_url=f"http://127.0.0.1:{port}/deepgram/{conduct}",
+            base_url=f"http{s}://127.0.0.1:{port}/deepgram/{conduct}",
         )
     from livekit.plugins import baseten
 
-    url = f"ws://127.0.0.1:{port}/whisper/{conduct}"
+    url = f"ws{s}://127.0.0.1:{port}/whisper/{conduct}"
     return baseten.STT(model_endpoint=url, api_key="none", http_session=http)

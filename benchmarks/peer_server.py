@@ -8,7 +8,9 @@ is the time at which it was sent, in microseconds of a clock that all processes 
 
 It is not a test double: it checks nothing. `livekit.plugins.baseten.emulator` does.
 
-    python benchmarks/peer_server.py [CORE]     prints its port; ends when its standard input does
+    python benchmarks/peer_server.py [CORE [CERTIFICATE.pem]]
+
+prints its port, and ends when its standard input does. With a certificate and its key, over TLS.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import struct
 import sys
 import time
@@ -40,6 +43,7 @@ class Conduct:
         final_s: Seconds of audio between finals; 0 sends none before the end.
         cut_s: The first connection of this key is cut off after so many seconds of audio.
         log: Keep the arrival of every frame.
+        words: So many in each result, however long it is; 0 says 2.5 a second.
     """
 
     key: str = ""
@@ -47,6 +51,7 @@ class Conduct:
     final_s: float = 5.0
     cut_s: float = 0.0
     log: bool = False
+    words: int = 0
 
     @classmethod
     def parsed(cls, path: str) -> Conduct:
@@ -57,6 +62,7 @@ class Conduct:
             final_s=float(given.get("final_s", 5.0)),
             cut_s=float(given.get("cut_s", 0.0)),
             log=given.get("log") == "1",
+            words=int(given.get("words", 0)),
         )
 
 
@@ -89,6 +95,7 @@ class Results:
         self._step = round(step_s * SAMPLE_RATE_HZ)
         self._final = round(conduct.final_s * SAMPLE_RATE_HZ)
         self._sends_partials = conduct.partial_s > 0
+        self.words = conduct.words
         self._due = self._step or sys.maxsize
         self._begun = 0
         self.samples = 0
@@ -111,10 +118,10 @@ class Results:
         return begun
 
 
-def words(start: int, stop: int) -> list[tuple[str, float, float]]:
+def words(start: int, stop: int, count: int) -> list[tuple[str, float, float]]:
     """Text, start and end in seconds; the last word is the time it is."""
     start_s, length_s = start / SAMPLE_RATE_HZ, (stop - start) / SAMPLE_RATE_HZ
-    count = max(1, int(length_s * WORDS_PER_S))
+    count = count - 1 if count else max(1, int(length_s * WORDS_PER_S))
     step_s = length_s / (count + 1)
     texts = [_VOCABULARY[i % len(_VOCABULARY)] for i in range(count)]
     texts.append(f"T{time.perf_counter_ns() // 1000}")
@@ -125,7 +132,7 @@ def words(start: int, stop: int) -> list[tuple[str, float, float]]:
 
 
 def whisper_result(results: Results, start: int, *, is_final: bool) -> str:
-    said = words(start, results.samples)
+    said = words(start, results.samples, results.words)
     start_s, end_s = start / SAMPLE_RATE_HZ, results.samples / SAMPLE_RATE_HZ
     segment = {
         "start_time": start_s,
@@ -162,7 +169,7 @@ def whisper_result(results: Results, start: int, *, is_final: bool) -> str:
 
 
 def deepgram_result(results: Results, start: int, *, is_final: bool) -> str:
-    said = words(start, results.samples)
+    said = words(start, results.samples, results.words)
     alternative = {
         "transcript": " ".join(text for text, _, _ in said),
         "confidence": 0.93,
@@ -276,8 +283,13 @@ def _compact(message: Any) -> str:
 
 
 async def main() -> None:
-    if len(sys.argv) > 1 and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {int(sys.argv[1])})
+    core, certificate = (*sys.argv[1:], *["-1", ""][len(sys.argv) - 1 :])
+    if int(core) >= 0 and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(core)})
+    tls = None
+    if certificate:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
     app = web.Application()
     app[LOGS] = defaultdict[str, list[Log]](list)
     app[CUT] = set()
@@ -286,7 +298,7 @@ async def main() -> None:
     app.router.add_get("/logs/{key}", logs)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=2048)
+    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=2048, ssl_context=tls)
     await site.start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

@@ -23,6 +23,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,23 @@ import numpy as np
 from clients import KINDS, SAMPLE_RATE_HZ, Call, Said, opener, plugin
 
 from livekit import rtc
+
+
+@dataclass(frozen=True)
+class Situation:
+    """In which instructions are counted."""
+
+    rate_hz: int = 24_000
+    partial_s: float = 0.5
+    tls: bool = False
+
+
+COUNTED = {
+    "24 kHz": Situation(),
+    "16 kHz": Situation(rate_hz=16_000),
+    "24 kHz, TLS": Situation(tls=True),
+    "24 kHz, a message every 0.1 s": Situation(partial_s=0.1),
+}
 
 PUSHES_IN_A_ROW = 8  # at most, when the loop is late; then others get their turn
 Result = dict[str, Any]
@@ -152,6 +170,55 @@ async def cpu(args: argparse.Namespace) -> Result:
         "interims": heard[0],
         "finals": heard[1],
     }
+
+
+async def count(args: argparse.Namespace) -> Result:
+    """Pushes whose instructions somebody counts from outside, in the situations of `COUNTED`.
+
+    Each waits for a line on standard input before it begins and after it has ended. A push has a
+    moment of its own, and its message too: a wake-up for each, as in a process with one call.
+    """
+    said: dict[str, Any] = {}
+    for name in args.only.split(";"):
+        situation = COUNTED[name]
+        audio, heard = Audio(situation.rate_hz, 50), [0]
+
+        def hears(text: str, is_final: bool, heard: list[int] = heard) -> None:
+            heard[0] += 1
+
+        # A final ends each stretch: while nobody pushes, no utterance waits for its end.
+        conduct = f"words=10,final_s={args.seconds},partial_s={situation.partial_s}"
+        port = args.tls_port if situation.tls else args.port
+        opening = opener(args.kind, port, conduct, situation.rate_hz, tls=situation.tls)
+        async with opening as open_call:
+            calls = await opened(open_call, [hears] * args.calls)
+            frames = round(args.seconds / audio.frame_s)
+            await _push_slowly(calls, audio, frames + 1)
+            await _until_quiet(heard)  # it may have been connected late
+            heard[0] = 0
+            print("ready", flush=True)
+            sys.stdin.readline()
+            await _push_slowly(calls, audio, frames)
+            print("done", flush=True)
+            sys.stdin.readline()
+            await closed(calls)
+        said[name] = {"pushes": frames * args.calls, "messages": heard[0]}
+    return said
+
+
+async def _until_quiet(heard: list[int]) -> None:
+    before = -1
+    while heard[0] != before:
+        before = heard[0]
+        await asyncio.sleep(1.0)
+
+
+async def _push_slowly(calls: list[Call], audio: Audio, frames: int) -> None:
+    for number in range(frames):
+        for call in calls:
+            await call.push(audio.frame(number))
+            await asyncio.sleep(0.004)
+    await asyncio.sleep(0.3)
 
 
 async def delay(args: argparse.Namespace) -> Result:
@@ -419,6 +486,7 @@ def _used_mb(*, trace: bool) -> float:
 
 
 MEASURES: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, Result]]] = {
+    "count": count,
     "cpu": cpu,
     "delay": delay,
     "latency": latency,
@@ -436,6 +504,8 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("measure", choices=MEASURES)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--port", type=int, default=0, help="of the server")
+    parser.add_argument("--tls-port", type=int, default=0, help="of another one, that speaks TLS")
+    parser.add_argument("--only", default=";".join(COUNTED), help="what to count, with semicolons")
     parser.add_argument("--calls", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10.0, help="of audio, each call")
     parser.add_argument("--warm-up", type=float, default=2.0, help="seconds before that")

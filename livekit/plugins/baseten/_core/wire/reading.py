@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic_core import from_json
+
 from ..errors import UnreadableFrame, WrongDialect
 from .frames import ServerWord, Transcript, mean_confidence
 from .languages import to_standard
@@ -26,7 +28,7 @@ def parsed(text: str) -> dict[str, Any]:
         WrongDialect: A frame that only a server of another protocol sends.
     """
     try:
-        raw = json.loads(text)
+        raw = _from_json(text)
     except (ValueError, RecursionError) as e:
         raise UnreadableFrame(f"not JSON: {type(e).__name__}") from None
     if not isinstance(raw, dict):
@@ -44,6 +46,13 @@ def parsed(text: str) -> dict[str, Any]:
             "model_endpoint at a streaming Whisper or Qwen3-ASR deployment."
         )
     return raw
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return from_json(text)
+    except (TypeError, ValueError):
+        return json.loads(text)  # which takes more, half a surrogate pair for one
 
 
 def is_transcription(raw: dict[str, Any]) -> bool:
