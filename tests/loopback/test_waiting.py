@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 import pytest
+from kit.client import frame
 from kit.loopback import Kind, calling, check, client, listening, only, serve, working
 
 from livekit.agents import (
@@ -17,6 +18,7 @@ from livekit.agents import (
 )
 from livekit.plugins.baseten._connection import connector as _connector
 from livekit.plugins.baseten._core import retries as _retries
+from livekit.plugins.baseten._core import user_audio as _user_audio
 from livekit.plugins.baseten._livekit import stream as _stream
 from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech, faults
 
@@ -65,6 +67,49 @@ async def test_a_burst_is_not_old_and_nothing_of_it_is_lost() -> None:
         server.wake()
         listener.stream.end_input()
         check(await listener.ended(), SPEECH)
+        assert listener.stream.lost_audio_s == 0
+
+
+async def test_a_recording_of_ten_minutes_in_one_frame_is_heard_to_its_end() -> None:
+    """As the README's own program does it: all of it before there is a connection."""
+    speech = coded_speech([(60_000, 4000)] * 150, trailing_samples=8000, first_word=1001)
+    assert len(speech.pcm) / 32_000 > 600
+    async with serve() as server, calling(server) as listener:
+        listener.stream.push_frame(frame(speech.pcm))
+        listener.stream.end_input()
+        check(await listener.ended(within_s=100.0), speech)
+        assert listener.stream.lost_audio_s == 0
+
+
+async def test_who_pushes_faster_than_speech_is_owed_all_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long the connection takes: nobody speaks at that pace, and somebody waits."""
+    wall = FakeWall(monkeypatch)
+    async with serve(faults.Park()) as server, calling(server, replay_buffer_s=1.0) as listener:
+        for at in range(0, len(SPEECH.pcm), 3200):
+            listener.push(SPEECH.pcm[at : at + 3200])
+            wall.now_s += 0.01
+        listener.push(bytes(32_000 * 20))
+        wall.now_s += 9.0
+        listener.push(bytes(3200))
+        await server.until(lambda: server.handshakes)
+        server.wake()
+        listener.stream.end_input()
+        check(await listener.ended(), SPEECH)
+        assert listener.stream.lost_audio_s == 0
+
+
+async def test_more_than_can_be_held_is_refused_before_anything_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_user_audio, "MOST_HELD_S", 5.0)
+    async with serve(faults.Park()) as server, calling(server) as listener:
+        listener.push(bytes(5 * 32_000))
+        with pytest.raises(BufferError, match="wait for the server"):
+            listener.push(SPEECH.pcm)
+        await server.until(lambda: server.handshakes)
+        server.wake()
         assert listener.stream.lost_audio_s == 0
 
 

@@ -234,41 +234,10 @@ def test_forgetting_the_past_changes_nothing_after_it(
         assert forgetful.wall.at(position) == kept.wall.at(position)
 
 
-@given(blocks, st.data())
-def test_the_position_at_a_time_is_what_had_been_pushed_by_then(
-    plan: list[tuple[float, int]], data: st.DataObject
-) -> None:
-    calls = Calls(plan)
-    _, _, _, now_s = data.draw(st.sampled_from(calls.pushed))
-    pushed_by_then = max(stop for _, stop, _, t in calls.pushed if t <= now_s)
-    one_block = max(stop - start for start, stop, _, _ in calls.pushed)
-    slack = one_block + round(JITTER_S * SAMPLE_RATE_HZ)
-    assert abs(calls.wall.position_at(now_s) - pushed_by_then) <= slack
-    assert calls.wall.position_at(now_s) <= calls.stop
-
-
-@given(blocks, st.data())
-def test_the_position_at_a_time_is_the_inverse_of_the_time_of_a_position(
-    plan: list[tuple[float, int]], data: st.DataObject
-) -> None:
-    calls = Calls(plan)
-    position = data.draw(st.integers(0, calls.stop - 1))
-    # A burst is many positions at one time: the answer is one of them.
-    found = calls.wall.position_at(calls.wall.at(position))
-    assert calls.wall.at(found) == pytest.approx(calls.wall.at(position), abs=JITTER_S)
-
-
-def test_before_anything_was_pushed_nothing_had_been() -> None:
-    wall = Calls([(0.0, 800), (0.05, 800)]).wall
-    assert wall.position_at(EPOCH_S - 100) == 0
-    assert wall.position_at(EPOCH_S + 100) == 1600
-
-
 def test_a_pause_is_no_time_of_speech() -> None:
     wall = Calls([(0.0, 800), (0.05, 800), (60.0, 800)]).wall
     assert wall.at(1599) == pytest.approx(EPOCH_S + 0.05, abs=0.001)
     assert wall.at(1600) == pytest.approx(EPOCH_S + 60.0, abs=0.001)
-    assert wall.position_at(EPOCH_S + 30) == 1600
 
 
 def test_a_recording_pushed_at_once_was_all_pushed_now() -> None:

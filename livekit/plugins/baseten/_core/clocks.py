@@ -109,15 +109,6 @@ class WallClock:
             at_s = min(at_s, self._times_s[i + 1])
         return min(at_s, self._last_push_s)
 
-    def position_at(self, time_s: float) -> int:
-        """How much of the stream had been pushed by ``time_s``, to within one block."""
-        i = bisect_right(self._times_s, time_s) - 1
-        if i < 0:
-            return self._positions[0]
-        position = self._positions[i] + int((time_s - self._times_s[i]) * SAMPLE_RATE_HZ)
-        limit = self._positions[i + 1] if i + 1 < len(self._positions) else self._stop
-        return min(position, limit)
-
     def forget(self, position: int) -> None:
         """Samples before ``position`` will not be asked for again."""
         i = bisect_right(self._positions, position) - 1

@@ -103,6 +103,11 @@ class Recognition:
         if lost:
             self.events.append(AudioLost(lost))
 
+    @property
+    def is_full(self) -> bool:
+        """So much audio waits for the server that no more can be held."""
+        return self._audio.is_full
+
     def flush(self) -> None:
         """Have what was said so far finished now."""
         if self._has_answered_everything:

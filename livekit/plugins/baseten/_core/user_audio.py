@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from .clocks import SAMPLE_RATE_HZ, WallClock
 from .journal import WINDOW_SAMPLES, Journal
 
@@ -11,6 +13,16 @@ _USAGE_EVERY_SAMPLES = 5 * SAMPLE_RATE_HZ
 # A server keeps 30 s of audio at most: what is older it has transcribed or dropped. 5 s more are
 # for a transcription that comes late.
 _SETTLED_AFTER_SAMPLES = (30 + 5) * SAMPLE_RATE_HZ
+
+# Pushes this close together are of one age.
+_SAME_AGE_S = 0.1
+
+# Audio that comes faster than this, after so much of it, is no call but a recording: its caller
+# waits for the whole of it, and nothing of it gets old.
+_CALL_SPEED, _CALL_BURST_S = 1.25, 10.0
+
+# Of a recording, this much is held for the server at most: 461 MB.
+MOST_HELD_S = 4 * 3600.0
 
 # Nobody speaks below this root mean square: about -50 dBFS.
 _SILENCE_RMS = 100.0
@@ -36,6 +48,13 @@ class UserAudio:
         self.journal = Journal()
         self.wall = WallClock()
         self.sent = 0
+        # When what is held was pushed: where each stretch ends, and its time in epoch seconds.
+        self._pushes: deque[tuple[int, float]] = deque()
+
+    @property
+    def is_full(self) -> bool:
+        """More audio waits for the server than may be held."""
+        return self.journal.stop - self.journal.start >= MOST_HELD_S * SAMPLE_RATE_HZ
 
     @property
     def is_settled(self) -> bool:
@@ -56,15 +75,18 @@ class UserAudio:
         Returns:
             How many samples had to be dropped that no server has heard.
         """
-        before = self.journal.stop
         self.journal.push(pcm)
         self.wall.push(stop, now_wall_s)
+        if not pcm:
+            return 0
+        self._note_push(now_wall_s)
         excess = self.journal.stop - self.journal.start - self._keep_samples
         if excess <= 0:
             return 0
-        # Count the age and not the length: audio may come faster than speech.
-        aged = min(before, self.wall.position_at(now_wall_s - self._keep_s))
-        return self._trim(min(self.journal.start + excess, aged), cursor)
+        cut = self.journal.start + excess
+        if not self._is_recording(now_wall_s):
+            return self._trim(min(cut, self._aged(now_wall_s)), cursor)
+        return 0 if cursor is None else self._trim(cut, cursor)
 
     def settle(self, until: int) -> None:
         """Drop everything up to ``until``: a final accounts for it, so it is not sent again."""
@@ -99,6 +121,29 @@ class UserAudio:
         """The last ``tail_samples`` are very quiet, compared with what came before them."""
         tail = self.journal.loudness(stop - tail_samples, stop)
         return tail < max(_SILENCE_RMS, self.journal.loudness(start, stop) / 10)
+
+    def _note_push(self, now_wall_s: float) -> None:
+        pushes = self._pushes
+        # The second last: a stretch that began less than that ago goes on.
+        if len(pushes) > 1 and now_wall_s - pushes[-2][1] < _SAME_AGE_S:
+            pushes.pop()
+        pushes.append((self.journal.stop, now_wall_s))
+        while pushes[0][0] <= self.journal.start and len(pushes) > 1:
+            pushes.popleft()
+
+    def _is_recording(self, now_wall_s: float) -> bool:
+        """What is held came faster than anybody speaks."""
+        held_s = (self.journal.stop - self.journal.start) / SAMPLE_RATE_HZ
+        return held_s > (now_wall_s - self._pushes[0][1]) * _CALL_SPEED + _CALL_BURST_S
+
+    def _aged(self, now_wall_s: float) -> int:
+        """Up to where audio was pushed more than `keep_s` ago."""
+        aged = self.journal.start
+        for stop, pushed_s in self._pushes:
+            if pushed_s > now_wall_s - self._keep_s:
+                break
+            aged = stop
+        return aged
 
     def _trim(self, cut: int, cursor: int | None) -> int:
         """Drop what is before ``cut``, except what a live server may still send results of.

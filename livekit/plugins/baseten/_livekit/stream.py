@@ -105,10 +105,15 @@ class SpeechStream(BaseStream):
         Raises:
             RuntimeError: The input has ended, or the stream is closed.
             ValueError: The frame is malformed.
+            BufferError: Four hours of audio wait for the server. Nothing is lost: push it later.
         """
         if self._has_failed:
             return
         self._check_open()
+        if self._recognition.is_full:
+            raise BufferError(
+                "4 hours of audio wait for the server already: wait for results, then push on"
+            )
         pcm = self._intake.converted(frame)
         self._recording.pushed(pcm)
         self._recognition.push(pcm, self._intake.position, _wall_s())
