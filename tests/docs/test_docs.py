@@ -36,6 +36,7 @@ from livekit.plugins.baseten._core.errors import (
     WrongDialect,
 )
 from livekit.plugins.baseten._core.options import Options
+from livekit.plugins.baseten._core.recognition import Outcome
 from livekit.plugins.baseten._core.retries import RULES, rule_for
 from livekit.plugins.baseten._core.session import TRANSITIONS, State
 from livekit.plugins.baseten._livekit.api_errors import to_api_error
@@ -308,6 +309,13 @@ def test_the_design_has_every_rule_for_retries() -> None:
         assert row[:3] == (rule.what, type(error).__name__, type(told).__name__)
         assert (row[3] == "yes", gives_back) == (rule.is_retried, rule.gives_back), rule.what
         assert told.retryable is rule.is_retried
+
+
+def test_the_design_names_each_outcome_of_a_session() -> None:
+    design = (ROOT / "docs" / "design.md").read_text()
+    lifetimes = design.split("## Two lifetimes")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([A-Z]+) \| (.+?) \|", lifetimes, re.M)
+    assert [name for name, _ in rows] == [outcome.name for outcome in Outcome]
 
 
 def test_the_design_names_every_module_and_no_other() -> None:
