@@ -249,14 +249,33 @@ async def test_audio_that_the_server_cannot_take_is_not_sent_again() -> None:
         assert len(server.handshakes) == 1
 
 
-async def test_the_server_is_given_the_time_it_asks_for() -> None:
-    busy = faults.Refuse(503, headers={"Retry-After": "1"})
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"Retry-After": "1"},
+        {
+            "Retry-After": "Wed, 21 Oct 2026 07:28:01 GMT",
+            "Date": "Wed, 21 Oct 2026 07:28:00 GMT",
+        },
+    ],
+    ids=["seconds", "date"],
+)
+async def test_the_server_is_given_the_time_it_asks_for(asked: dict[str, str]) -> None:
+    busy = faults.Refuse(503, headers=asked)
     async with serve(busy) as server, calling(server) as listener:
         loop = asyncio.get_running_loop()
         await server.until(lambda: server.handshakes)
         refused_s = loop.time()
         await server.until(lambda: len(server.handshakes) > 1)
         assert loop.time() - refused_s > 0.95
+        listener.push(SPEECH.pcm)
+        listener.stream.end_input()
+        check(await listener.ended(), SPEECH)
+
+
+async def test_a_time_that_nobody_can_read_is_no_time() -> None:
+    plan = [faults.Refuse(503, headers={"Retry-After": said}) for said in ("soon", "-1", "²", "")]
+    async with serve(*plan) as server, calling(server) as listener:
         listener.push(SPEECH.pcm)
         listener.stream.end_input()
         check(await listener.ended(), SPEECH)

@@ -7,6 +7,8 @@ import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Coroutine, Generator, Mapping, Sequence
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -185,11 +187,10 @@ class _WrittenTogether:
 
 def _named(error: Exception, timeout_s: float) -> BasetenError:
     if isinstance(error, aiohttp.WSServerHandshakeError):
-        retry_after = error.headers.get("Retry-After", "") if error.headers else ""
         return HandshakeRefused(
             error.status,
             error.message,
-            retry_after_s=float(retry_after) if retry_after.isdigit() else 0.0,
+            retry_after_s=_retry_after_s(error.headers or {}),
         )
     if isinstance(error, asyncio.TimeoutError):
         return ConnectTimedOut(timeout_s)
@@ -207,3 +208,21 @@ def _named(error: Exception, timeout_s: float) -> BasetenError:
         why = os.strerror(number).lower() if number else str(error.os_error)
         return ConnectFailed(f"{error.host}, port {error.port}: {why}")
     return ConnectFailed(f"{type(error).__name__}: {error}")
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float:
+    """What ``Retry-After`` asks for, be it in seconds or a time of day; 0 for anything else."""
+    asked = headers.get("Retry-After", "")
+    if asked.isdecimal():
+        return float(asked)
+    try:
+        until = parsedate_to_datetime(asked)
+        # By the server's own clock, if it tells it.
+        now = parsedate_to_datetime(headers.get("Date", "")) if "Date" in headers else _utc_now()
+        return max(0.0, (until - now).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)

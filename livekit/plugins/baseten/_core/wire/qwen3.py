@@ -65,7 +65,7 @@ class Qwen3:
         if name := options.not_among(_TAKEN):
             value = getattr(options, name)
             raise ValueError(f"{name}={value!r}: Whisper has this option, Qwen3-ASR does not")
-        self._introduction = _writing.Introduction(_handshake(options))
+        self._introduction = _writing.Introduction(_handshake(options), options.extra_metadata)
         self.language = self._introduction.language
         self.sends_partials = options.enable_partial_transcripts
         self.partial_interval_samples = round(

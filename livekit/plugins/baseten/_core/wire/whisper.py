@@ -40,7 +40,7 @@ class Whisper:
     audio_head = None
 
     def __init__(self, options: Options) -> None:
-        self._introduction = _writing.Introduction(_metadata(options))
+        self._introduction = _writing.Introduction(_metadata(options), options.extra_metadata)
         self.language = self._introduction.language
         self.cut_keyterms = _prompt.fitted(options.prompt or "", options.keyterms)[1]
         self.sends_partials = options.enable_partial_transcripts

@@ -47,29 +47,56 @@ class Introduction:
 
     Args:
         metadata: The blocks of `whisper_params`, `streaming_params` and `streaming_vad_config`.
+        extra: What of it is the user's ``extra_metadata``.
 
     Raises:
         ValueError: ``extra_metadata`` made it something that cannot be sent.
     """
 
-    def __init__(self, metadata: Mapping[str, Any]) -> None:
+    def __init__(self, metadata: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
         self._metadata = metadata
+        self._extra = extra
         self.text = _sendable(metadata)
         asked = metadata["whisper_params"].get("audio_language")
         self.language = to_standard(asked if isinstance(asked, str) else "")
 
     def described(self) -> str:
-        """The metadata in one line, without the prompt: it may quote the conversation."""
-        shown = self._metadata
-        prompt = shown["whisper_params"].get("prompt")
-        if prompt:
-            hidden = {"whisper_params": {"prompt": f"({len(prompt)} characters)"}}
-            shown = merged(shown, hidden)
+        """The metadata in one line, for an error: names, and values that say nothing of anybody.
+
+        A prompt, keyterms and the fields of ``extra_metadata`` may name people.
+        """
+        shown: dict[str, Any] = {}
+        for name, block in self._metadata.items():
+            extra = self._extra.get(name)
+            if name in _BLOCKS and isinstance(block, Mapping):
+                given = extra if isinstance(extra, Mapping) else {}
+                shown[name] = {
+                    field: _HIDDEN if field in given else _shown(field, value)
+                    for field, value in block.items()
+                }
+            else:
+                shown[name] = _HIDDEN
         return json.dumps(shown, ensure_ascii=False)
 
 
+# Fields that are shown as they are, besides numbers, switches and nothing.
+_HARMLESS = frozenset(
+    {"audio_language", "language_options", "encoding", "output_language", "diarization_granularity"}
+)
+_HIDDEN = "(not shown)"
+_BLOCKS = ("whisper_params", "streaming_params", "streaming_vad_config")
+
+
+def _shown(field: str, value: Any) -> Any:
+    if field in _HARMLESS:
+        return value
+    if isinstance(value, str) and value:
+        return f"({len(value)} characters)"
+    return _HIDDEN if isinstance(value, (list, tuple, Mapping)) and value else value
+
+
 def _sendable(metadata: Mapping[str, Any]) -> str:
-    for block in ("whisper_params", "streaming_params", "streaming_vad_config"):
+    for block in _BLOCKS:
         if not isinstance(metadata[block], dict):
             raise ValueError(f"extra_metadata: {block} must be a mapping")
     try:
