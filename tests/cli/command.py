@@ -151,6 +151,10 @@ def _main(words: list[str], environment: Mapping[str, str], out: Fd, err: Fd) ->
     for number, fd in enumerate((out, err), 1):
         os.dup2(fd.number, number)
         os.close(fd.number)
+    # As Python opens them when it starts: those of the server were no pipes.
+    encoding = environment.get("PYTHONIOENCODING", "utf-8")
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding=encoding, closefd=False)  # noqa: SIM115
     from livekit.plugins.baseten_cli import main
 
     main()

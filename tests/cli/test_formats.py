@@ -7,12 +7,20 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
-from livekit.plugins.baseten._cli.transcribe.formats import Format, clock, timecode, writer
-from livekit.plugins.baseten._cli.transcribe.transcript import Segment, Transcript, Word
+from livekit.plugins.baseten._transcription.formats import (
+    Format,
+    Style,
+    clock,
+    formatted,
+    timecode,
+    writer,
+)
+from livekit.plugins.baseten._transcription.transcript import Segment, Transcript, Word
 
 PROSE = (
     "It is a truth universally acknowledged, that a single man in possession of a good fortune, "
@@ -35,10 +43,8 @@ def spoken(
     return Segment(text, start_s, words[-1].end_s, "en", speaker, 0.9, words)
 
 
-def written(format: Format, *segments: Segment, timestamps: bool = False) -> str:
-    transcript = Transcript("talk.mp3", 99.0, list(segments))
-    to = writer(format, timestamps=timestamps)
-    return to.begun() + "".join(to.said(s) for s in segments) + to.ended(transcript)
+def written(format: Format, *segments: Segment, **style: Any) -> str:
+    return formatted(Transcript("talk.mp3", 99.0, list(segments)), format, **style)
 
 
 @dataclass
@@ -229,7 +235,8 @@ def test_text_is_a_line_for_each_segment() -> None:
 
 def test_json_is_one_line_and_keeps_every_letter() -> None:
     german = Segment("Grüße", 0.0, 1.0, "de", confidence=None)
-    text = written(Format.json, german, german, spoken("hello"))
+    said = Transcript("talk.mp3", 9.0, [german, german, spoken("hello")])
+    text = writer(Format.json, Style()).ended(said)
     assert text.count("\n") == 1
     assert "Grüße" in text
     transcript = json.loads(text)
@@ -251,3 +258,64 @@ def test_json_is_one_line_and_keeps_every_letter() -> None:
 def test_times_are_rounded_to_milliseconds_and_carried(s: float, code: str, short: str) -> None:
     assert timecode(s, ",") == code
     assert clock(s) == short
+
+
+@CAPTIONS
+def test_no_line_is_broken_inside_a_word_or_a_number(format: Format) -> None:
+    korean = (
+        "안녕하세요 여러분 오늘은 날씨가 정말 좋습니다 우리는 공원에서 "
+        "산책을 했습니다 그리고 점심을 먹었습니다"
+    )
+    for text in (korean, "我们用Python写了12,345行代码" * 4, "e\u0301" * 60):
+        shown = read(format, Segment(text, 0.0, 8.0))
+        check_readable(shown)
+        lines = [line for cue in shown for line in cue.lines]
+        for whole in (*korean.split(), "Python", "12,345"):
+            assert sum(line.count(whole) for line in lines) == text.count(whole)
+        assert not any(line.startswith("\u0301") for line in lines)
+
+
+@CAPTIONS
+def test_what_is_said_ends_no_caption_early(format: Format) -> None:
+    (cue,) = read(format, Segment("A.\n\nB\u2028\x85C", 0.0, 2.0))
+    assert cue.lines == ["A. B C"]
+
+
+@CAPTIONS
+def test_an_abbreviation_ends_no_sentence(format: Format) -> None:
+    first = "Yesterday at noon we have met the famous Mr. Dashwood."
+    text = f"{first} It was in the garden of his house by the sea."
+    shown = read(format, spoken(text, word_s=0.2))
+    assert " ".join(shown[0].lines) == first
+
+
+def test_the_name_of_a_speaker_is_part_of_the_width() -> None:
+    shown = read(Format.srt, spoken(PROSE, speaker="Constantinople"))
+    check_readable(shown)
+    assert shown[0].lines[0].startswith("Constantinople: It is")
+
+
+def test_captions_are_as_wide_and_as_high_as_asked_for() -> None:
+    text = written(Format.srt, spoken(PROSE), max_line_width=24, max_lines=3)
+    for cue in read_srt(text):
+        assert len(cue.lines) <= 3
+        assert all(cell_len(line) <= 24 for line in cue.lines)
+
+
+def test_webvtt_can_have_the_time_of_each_word() -> None:
+    text = written(Format.vtt, spoken("one two three"), word_times=True)
+    assert "one <00:00:00.300>two <00:00:00.600>three" in text
+
+
+def test_tab_separated_values_have_milliseconds() -> None:
+    text = written(Format.tsv, Segment("one\ttwo", 1.5, 2.0))
+    assert text == "start\tend\ttext\n1500\t2000\tone two\n"
+
+
+def test_segments_of_languages_without_spaces_are_joined_without() -> None:
+    def joined(*texts: str) -> str:
+        return Transcript("", 9.0, [Segment(text, 0.0, 1.0) for text in texts]).text
+
+    assert joined("今日は。", "元気です。") == "今日は。元気です。"
+    assert joined("안녕.", "네.") == "안녕. 네."
+    assert joined("One.", "Two.") == "One. Two."

@@ -396,8 +396,17 @@ async def test_a_sleeping_model_is_waited_for_if_asked_to(transcribe: Command, t
     [
         ([], "name files to transcribe, or --mic"),
         (["a.mp3", "--mic"], "name files to transcribe, or --mic"),
-        (["a.mp3", "b.mp3", "-f", "srt"], "name a folder"),
-        (["x/a.mp3", "y/a.mp3", "-o", "folder"], "would both be"),
+        (["a.mp3", "b.mp3", "-f", "srt"], "name an --output-dir"),
+        (["a.mp3", "-f", "srt,json"], "name an --output-dir"),
+        (["a.mp3", "-f", "doc"], "--format doc: there is none"),
+        (["a.mp3", "-o", "a.docx"], ".docx is none of"),
+        (["a.mp3", "b.mp3", "-o", "a.srt"], "name a folder with --output-dir"),
+        (["a.mp3", "--start", "soon"], "--start soon: a time such as"),
+        (["a.mp3", "--channels", "both"], "--channels both: mix, split"),
+        (["-", "-"], "standard input can be read once only"),
+        (["a.mp3", "--device", "1"], "--device is for --mic"),
+        (["--mic", "--start", "3"], "are for recordings"),
+        (["a.mp3", "--beam-width", "0"], "--beam-width 0: must be"),
         (["a.mp3", "--language", "klingon"], "--language 'klingon': not a language"),
         (["a.mp3", "--endpoint", "ws://a.example/websocket"], "or --allow-plaintext if"),
         (["a.mp3", "--jobs", "0"], "--jobs"),
@@ -427,7 +436,7 @@ async def test_nothing_is_overwritten_unless_asked_to(
     assert (ran.status, ran.err) == (0, "")
     assert "w1001 w1002" in output.read_text()
 
-    ran = await transcribe(talk, "-o", talk, "--force", url=baseten.url)
+    ran = await transcribe(talk, "-f", "text", "-o", talk, "--force", url=baseten.url)
     assert ran.status == 1
     assert "would overwrite the recording" in ran.err
     assert (await transcribe(talk, url=baseten.url)).out == TEXT

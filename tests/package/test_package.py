@@ -144,13 +144,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_connection": {"_core"},
     "_recording": {"_core", "_connection", "version"},
     "_livekit": {"_core", "_connection", "_recording"},
-    "stt": {"_core", "_connection", "_recording", "_livekit"},
+    "_transcription": {"_livekit"},
+    "stt": {"_core", "_connection", "_recording", "_livekit", "_transcription"},
+    "transcription": {"_transcription"},
     "_plugin": {"version", "_livekit", "stt"},
     "": {"version", "_plugin"},  # what is public
     "_report": {"_core", "_recording"},
     "emulator": set(),
     "testing": {"emulator"},
-    "_cli": {"_core", "_connection", "_livekit", "stt", "version", "_report", "emulator"},
+    "_cli": {
+        *("_core", "_connection", "_livekit", "_transcription", "stt", "version", "_report"),
+        "emulator",
+    },
     "__main__": {"_cli"},
 }
 

@@ -6,8 +6,9 @@ import asyncio
 import os
 import uuid
 import weakref
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from typing_extensions import Self, Unpack
@@ -46,8 +47,20 @@ from ._recording.nothing import NoRecorder
 from ._recording.recording import Recorder
 from .log import logger
 
+if TYPE_CHECKING:
+    from ._transcription.hearing import Progress
+    from ._transcription.selection import Channels
+    from ._transcription.sources import Source
+    from ._transcription.transcript import Transcript
+
 # How long prewarm() waits in the background: a model that sleeps takes minutes to wake.
 _PREWARM_TIMEOUT_S = 600.0
+
+# What suits a recording and not a call: nobody waits, and everything is worth another try. More
+# is kept for a replay than is sent ahead of its results.
+_REPLAY_OF_RECORDING_S = 600.0
+_PATIENCE_WITH_RECORDING_S = 30.0
+_SPARSE_INTERIMS_S = 1.0
 
 
 class STT(stt.STT):
@@ -234,12 +247,80 @@ class STT(stt.STT):
         options = self._options_with_keyterms
         if is_given(language):
             options = options.updated(language=language)
+        return self._opened(options, self._limits, conn_options)
+
+    async def transcribe(
+        self,
+        source: Source,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        track: int | None = None,
+        channels: Channels = "mix",
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        at_pace_of_speech: bool = False,
+        interims: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> Transcript:
+        """Transcribe a recording: sound, or the sound of a video, as fast as the server takes it.
+
+        It needs the extra ``cli``.
+
+        Args:
+            source: A file's name, an http or https URL, or an open binary file.
+            language: For this recording only.
+            track: Which of several sound tracks, from 1. Default: FFmpeg's choice.
+            channels: "mix" makes one of all, "split" takes each for a speaker, on a connection of
+                its own; a number is that channel, from 1.
+            start_s: Where to begin, in seconds from the start. Times stay those of the recording.
+            duration_s: How much to transcribe, in seconds. Default: to the end.
+            at_pace_of_speech: Send as if somebody spoke now.
+            interims: Report them to ``on_progress``; they cost the server work.
+            on_progress: Told how far it is, and each segment as it becomes final.
+            conn_options: Retries, and seconds for each handshake.
+
+        Raises:
+            ValueError: An argument is out of range.
+            MediaError: The recording cannot be read; a `ValueError`.
+            TranscriptionError: It was not heard to its end; an `APIError` that has what was heard.
+        """
+        from ._transcription.hearing import transcribed  # not before: FFmpeg is a large library
+        from ._transcription.selection import Selection
+
+        options = self._options_with_keyterms.updated(enable_partial_transcripts=interims)
+        if interims and not at_pace_of_speech:
+            options = options.updated(partial_transcript_interval_s=_SPARSE_INTERIMS_S)
+        if is_given(language):
+            options = options.updated(language=language)
+        patience = replace(
+            self._limits.patience,
+            drain_s=max(_PATIENCE_WITH_RECORDING_S, self._limits.patience.drain_s),
+            probe_timeout_s=max(_PATIENCE_WITH_RECORDING_S, self._limits.patience.probe_timeout_s),
+        )
+        limits = replace(
+            self._limits,
+            patience=patience,
+            replay_buffer_s=max(_REPLAY_OF_RECORDING_S, self._limits.replay_buffer_s),
+        )
+        return await transcribed(
+            source,
+            lambda: self._opened(options, limits, conn_options),
+            selection=Selection(track, channels, start_s, duration_s),
+            at_pace_of_speech=at_pace_of_speech,
+            has_interims=interims,
+            on_progress=on_progress or (lambda progress: None),
+        )
+
+    def _opened(
+        self, options: Options, limits: Limits, conn_options: APIConnectOptions
+    ) -> SpeechStream:
         stream = SpeechStream(
             stt=self,
             connector=self._connector,
-            recognition=self._recognition(options, replay_s=self._limits.replay_buffer_s),
+            recognition=self._recognition(options, limits),
             options=options,
-            limits=self._limits,
+            limits=limits,
             conn_options=conn_options,
             recorder=self._recorder,
         )
@@ -262,7 +343,10 @@ class STT(stt.STT):
             data = await recognized(
                 buffer,
                 # All of the audio is kept, because the only connection is sent all of it.
-                self._recognition(options, replay_s=1.0 + calculate_audio_duration(buffer)),
+                self._recognition(
+                    options,
+                    replace(self._limits, replay_buffer_s=1.0 + calculate_audio_duration(buffer)),
+                ),
                 self._connector,
                 timeout_s=conn_options.timeout,
                 recording=recording,
@@ -343,11 +427,11 @@ class STT(stt.STT):
     def _new_session(self) -> Session:
         return Session(dialect_for(self._options_with_keyterms), self._limits.patience)
 
-    def _recognition(self, options: Options, *, replay_s: float) -> Recognition:
+    def _recognition(self, options: Options, limits: Limits) -> Recognition:
         return Recognition(
             dialect_for(options),
-            self._limits.patience,
-            replay_s=replay_s,
+            limits.patience,
+            replay_s=limits.replay_buffer_s,
             preflight=self._preflight,
             drop_hallucinations=self._drop_hallucinations,
         )

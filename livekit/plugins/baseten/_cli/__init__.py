@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -46,4 +49,22 @@ def main(name: str) -> None:
     Args:
         name: What the command is called in its help.
     """
-    app(prog_name=name)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a substitute for what its code page lacks
+            stream.reconfigure(errors="replace")
+    _read_environment()
+    try:
+        app(prog_name=name)
+    except OSError as e:  # of a file that a command reads, it has said so itself
+        console.stop_writing()
+        print(f"cannot write: {(e.strerror or str(e)).lower()}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _read_environment() -> None:
+    """Take variables that are not set from `.env.local`, then `.env`, as LiveKit's tools do."""
+    for name in (".env.local", ".env"):
+        if os.path.isfile(name):
+            from dotenv import load_dotenv
+
+            load_dotenv(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import NoReturn
 
 import typer
@@ -15,3 +17,8 @@ def fail(why: str, *, status: int = 1) -> NoReturn:
     """End with one line that says what is wrong and what to do, without a traceback."""
     err.print(why, soft_wrap=not err.is_terminal)  # a terminal breaks lines between words
     raise typer.Exit(status)
+
+
+def stop_writing() -> None:
+    """Standard output takes no more: let Python's own flush at the end find nobody either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,25 +59,41 @@ AllowPlaintext = Annotated[
 ]
 
 
-# What errors call by the names of `STT`'s arguments, as the command line has it.
-_ON_THE_COMMAND_LINE = {
-    "pass model_endpoint, model_id or chain_id": "pass --endpoint, --model-id or --chain-id",
-    "check model_endpoint": "check --endpoint",
-    "model_endpoint=": "--endpoint ",
+# Arguments of `STT` as the command line has them, where more is different than the dashes.
+_OPTIONS = {
+    "model_endpoint": "--endpoint",
+    "enable_diarization": "--diarize",
+    "keyterms": "--keyterm",
+    "record": "--report",
+    "cold_start_timeout": "--wait",
+    "show_word_timestamps=False": "--no-word-timestamps",
     "allow_plaintext=True": "--allow-plaintext",
-    "language=": "--language ",
-    "record=": "--report ",
-    "pass api_key or": "pass --api-key or",
-    "check api_key or": "check --api-key or",
-    "see cold_start_timeout and prewarm()": "--wait 600 waits for it",
 }
+_NAMED = re.compile(
+    "|".join(map(re.escape, ("show_word_timestamps=False", "allow_plaintext=True")))
+    + r"|(?<![\w-])(?:(?:language|prompt|model|record|environment|keyterms)(?==)|"
+    r"model_endpoint|model_id|chain_id|api_key|language_options|enable_diarization|"
+    r"diarization_granularity|extra_metadata|cold_start_timeout|drop_hallucinations|"
+    r"final_transcript_max_duration_s|vad_threshold|vad_min_silence_duration_ms|vad_speech_pad_ms|"
+    r"beam_width|length_penalty|repetition_penalty|beam_search_diversity_rate|"
+    r"no_repeat_ngram_size|use_dynamic_preprocessing)(?:=(?=\S))?"
+)
+_ADVICE = {"see cold_start_timeout and prewarm()": "--wait 600 waits for it"}
 
 
 def in_options(said: str) -> str:
     """An error in the words of the command line: its options in place of arguments."""
-    for name, option in _ON_THE_COMMAND_LINE.items():
-        said = said.replace(name, option)
-    return said
+    for advice, option in _ADVICE.items():
+        said = said.replace(advice, option)
+    return _NAMED.sub(_as_option, said)
+
+
+def _as_option(found: re.Match[str]) -> str:
+    if exact := _OPTIONS.get(found[0]):
+        return exact
+    name = found[0].removesuffix("=")
+    option = _OPTIONS.get(name) or "--" + name.replace("_", "-")
+    return option + " " * found[0].endswith("=")
 
 
 def resolved(

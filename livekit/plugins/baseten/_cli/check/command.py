@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from .. import deployment
-from ..console import fail
+from .. import deployment, recognition
 
 
 def check(
@@ -23,10 +21,7 @@ def check(
         float,
         typer.Option(help="Seconds to wait for a model that sleeps or is full.", min=0.1),
     ] = 30.0,
-    extra_metadata: Annotated[
-        str | None,
-        typer.Option(help="As of STT: a JSON object laid over the metadata.", metavar="JSON"),
-    ] = None,
+    extra_metadata: recognition.ExtraMetadata = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object in place of lines.")
     ] = False,
@@ -39,7 +34,7 @@ def check(
 
     Exit status: 0 right for a voice agent, 1 not, 2 wrong arguments.
     """
-    extra = _extra(extra_metadata)
+    extra = recognition.extra_metadata(extra_metadata)
     resolved = deployment.resolved(
         model_endpoint=endpoint,
         model_id=model_id,
@@ -52,13 +47,3 @@ def check(
     from .printed import checked  # not before all is right: it imports LiveKit
 
     checked(resolved, model.value, extra, wait_s=wait, as_json=as_json)
-
-
-def _extra(text: str | None) -> dict[str, Any]:
-    try:
-        extra = json.loads(text or "{}")
-    except ValueError as e:
-        fail(f"--extra-metadata: not JSON: {e}", status=2)
-    if not isinstance(extra, dict):
-        fail("--extra-metadata: not a JSON object", status=2)
-    return extra

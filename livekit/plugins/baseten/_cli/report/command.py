@@ -21,9 +21,11 @@ def report(
         ),
     ],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--output", "-o", help="Where to write the page; beside the recording if left out."
+            "--output",
+            "-o",
+            help="A file or a folder for the page; beside the recording if left out.",
         ),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
@@ -48,7 +50,10 @@ def report(
         fail(str(e))
     except OSError as e:
         fail(f"{file}: cannot be read: {e.strerror or e}")
-    target = output or recorded.path.with_suffix(".html")
+    target = beside = recorded.path.with_suffix(".html")
+    if output is not None:
+        is_folder = output.endswith(("/", os.sep)) or Path(output).is_dir()
+        target = Path(output) / beside.name if is_folder else Path(output)
     if target.resolve() in [recorded.path.with_suffix(s).resolve() for s in (".jsonl", ".wav")]:
         fail(f"{target}: this is the recording; the page needs another name", status=2)
     if not recorded.is_whole:
@@ -58,6 +63,8 @@ def report(
     with err.status("Making the page"):  # ten seconds for an hour
         made = page(recorded)
     try:
+        if output is not None and target.parent == Path(output):
+            target.parent.mkdir(parents=True, exist_ok=True)
         write(made, target)
     except OSError as e:
         fail(f"{target}: cannot be written: {e.strerror or e}")

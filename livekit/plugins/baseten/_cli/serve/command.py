@@ -72,7 +72,9 @@ class _Setting:
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on, 0 for a free one.")] = 8765,
+    port: Annotated[
+        int, typer.Option(help="Port to listen on, 0 for a free one.", min=0, max=65535)
+    ] = 8765,
     recognizer: Annotated[
         RecognizerName,
         typer.Option(
@@ -126,6 +128,10 @@ def serve(
     """
     if recognizer is RecognizerName.script and script is None:
         raise typer.BadParameter("--recognizer script needs a --script FILE")
+    if script is not None and recognizer is not RecognizerName.script:
+        raise typer.BadParameter("--script is for --recognizer script")
+    if repeat and not fault:
+        raise typer.BadParameter("--repeat is for --fault: there is nothing to repeat")
     if runtime != "current" and not re.fullmatch(r"\d+(\.\d+){0,2}", runtime):
         raise typer.BadParameter(f"--runtime {runtime}: a version such as 0.4, or current")
     try:

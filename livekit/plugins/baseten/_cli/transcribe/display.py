@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import logging
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -21,16 +20,21 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
-from ..console import err
+from ..console import err, stop_writing
 
 # The file that the task under way is about, for what is logged meanwhile.
 about: contextvars.ContextVar[str] = contextvars.ContextVar("about", default="")
 
 
 class Display:
-    """For a pipe or a file: whole lines, and nothing that moves."""
+    """For a pipe or a file: whole lines, and nothing that moves.
+
+    Attributes:
+        unwritable: Why standard output takes no more; "" while it does.
+    """
 
     is_live = False
+    unwritable = ""
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -55,8 +59,14 @@ class Display:
         Raises:
             BrokenPipeError: Nobody reads them any more.
         """
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as e:
+            self.unwritable = (e.strerror or str(e)).lower()
+            stop_writing()
 
     def note(self, line: str) -> None:
         """One line to whoever sits there."""
@@ -189,8 +199,3 @@ class _Notes(logging.Handler):
         message = re.sub(r"(\d\.\d)\d+ ?s\b", r"\1 s", record.getMessage())
         name = about.get()
         self._shown.note(f"{name}: {message}" if name else message)
-
-
-def stop_writing() -> None:
-    """Nobody reads standard output any more: let Python's own flush at the end find nobody too."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

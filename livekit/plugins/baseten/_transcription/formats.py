@@ -1,4 +1,4 @@
-"""A transcript as text, JSON, SubRip or WebVTT."""
+"""A transcript as text, JSON, tab-separated values, SubRip or WebVTT."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import abc
 import enum
 import html
 import json
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from . import captions
-from .captions import Cue
+from .captions import Cue, Layout, Part
 from .transcript import Segment, Transcript
 
 
@@ -18,10 +20,30 @@ class Format(str, enum.Enum):
     json = "json"
     srt = "srt"
     vtt = "vtt"
+    tsv = "tsv"
 
     @property
     def suffix(self) -> str:
         return ".txt" if self is Format.text else f".{self.value}"
+
+    @property
+    def is_captions(self) -> bool:
+        return self in (Format.srt, Format.vtt)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a transcript is written.
+
+    Attributes:
+        timestamps: Text with the times of each line.
+        layout: How large captions may be.
+        word_times: WebVTT with the time of each word, so that players show how far it is.
+    """
+
+    timestamps: bool = False
+    layout: Layout = field(default_factory=Layout)
+    word_times: bool = False
 
 
 class Writer(abc.ABC):
@@ -39,45 +61,88 @@ class Writer(abc.ABC):
         return ""
 
 
-def writer(format: Format, *, timestamps: bool = False, indent: int | None = None) -> Writer:
+def writer(
+    format: Format, style: Style, *, indent: int | None = None, ascii: bool = False
+) -> Writer:
     """
     Args:
-        timestamps: Text with the times of each line.
         indent: Columns by which JSON is indented; None for one line.
+        ascii: JSON in letters that any code page has.
     """
-    if format is Format.text:
-        return Text(timestamps=timestamps)
     if format is Format.json:
-        return Json(indent)
-    return SubRip() if format is Format.srt else WebVtt()
+        return Json(indent, ascii=ascii)
+    if format is Format.tsv:
+        return Tsv()
+    if format is Format.srt:
+        return SubRip(style)
+    return WebVtt(style) if format is Format.vtt else Text(style)
+
+
+def formatted(
+    transcript: Transcript,
+    format: Format | Literal["text", "json", "srt", "vtt", "tsv"],
+    *,
+    timestamps: bool = False,
+    max_line_width: int = Layout.columns,
+    max_lines: int = Layout.lines,
+    word_times: bool = False,
+) -> str:
+    """A whole transcript as a file has it.
+
+    Args:
+        timestamps: Text with the times of each line.
+        max_line_width: Of captions, in columns; a Chinese character takes two.
+        max_lines: Of captions.
+        word_times: WebVTT with the time of each word.
+
+    Raises:
+        ValueError: There is no such format.
+    """
+    style = Style(timestamps, Layout(max_line_width, max_lines), word_times)
+    to = writer(Format(format), style, indent=2)
+    said = "".join(to.said(segment) for segment in transcript.segments)
+    return to.begun() + said + to.ended(transcript)
 
 
 class Text(Writer):
     """A line for each segment, with who said it where that is known."""
 
-    def __init__(self, *, timestamps: bool) -> None:
-        self._timestamps = timestamps
+    def __init__(self, style: Style) -> None:
+        self._timestamps = style.timestamps
 
     def said(self, segment: Segment) -> str:
         line = " ".join(segment.text.split())
         if segment.speaker:
-            line = f"{segment.speaker}: {line}"
+            line = f"{' '.join(segment.speaker.split())}: {line}"
         if self._timestamps:
             line = f"[{clock(segment.start_s)} --> {clock(segment.end_s)}] {line}"
         return line + "\n"
 
 
+class Tsv(Writer):
+    """Start and end in whole milliseconds, and the text, with tabs between: as Whisper has it."""
+
+    def begun(self) -> str:
+        return "start\tend\ttext\n"
+
+    def said(self, segment: Segment) -> str:
+        text = " ".join(segment.text.split())
+        return f"{round(segment.start_s * 1000)}\t{round(segment.end_s * 1000)}\t{text}\n"
+
+
 class Json(Writer):
     """One object, when everything is known."""
 
-    def __init__(self, indent: int | None) -> None:
+    def __init__(self, indent: int | None, *, ascii: bool) -> None:
         self._indent = indent
+        self._ascii = ascii
 
     def said(self, segment: Segment) -> str:
         return ""
 
     def ended(self, transcript: Transcript) -> str:
-        return json.dumps(as_json(transcript), ensure_ascii=False, indent=self._indent) + "\n"
+        whole = as_json(transcript)
+        return json.dumps(whole, ensure_ascii=self._ascii, indent=self._indent) + "\n"
 
 
 def as_json(transcript: Transcript) -> dict[str, Any]:
@@ -115,13 +180,15 @@ def as_json(transcript: Transcript) -> dict[str, Any]:
 class _Captions(Writer):
     """One caption is held back: only the next one says how long it may stay."""
 
-    def __init__(self) -> None:
+    def __init__(self, style: Style) -> None:
+        self._layout = style.layout
         self._held: Cue | None = None
         self._number = 0
 
     def said(self, segment: Segment) -> str:
         out = ""
-        for cue in captions.cues(segment):
+        before = self._held.speaker if self._held else None
+        for cue in captions.cues(segment, self._layout, speaker_before=before):
             out += self._shown(until_s=cue.start_s)
             self._held = cue
         return out
@@ -143,32 +210,41 @@ class _Captions(Writer):
 class SubRip(_Captions):
     """Captions as numbered blocks. Nothing can be escaped, and a speaker is part of the text."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._speaker: str | None = None
+    def __init__(self, style: Style) -> None:
+        super().__init__(style)
+        self._layout = replace(style.layout, names_speakers=True)
 
     def _block(self, number: int, cue: Cue) -> str:
         text = "\n".join(cue.lines).replace("-->", "->")  # else it might be read as times
-        if cue.speaker and cue.speaker != self._speaker:
-            text = f"{cue.speaker}: {text}"
-        self._speaker = cue.speaker
         times = f"{timecode(cue.start_s, ',')} --> {timecode(cue.end_s, ',')}"
         return f"{number}\n{times}\n{text}\n\n"
 
 
 class WebVtt(_Captions):
-    """Captions for the web (W3C WebVTT)."""
+    """Captions for the web (W3C WebVTT), with timestamp tags where word times are wanted."""
+
+    def __init__(self, style: Style) -> None:
+        super().__init__(style)
+        self._has_word_times = style.word_times
 
     def begun(self) -> str:
         return "WEBVTT\n\n"
 
     def _block(self, number: int, cue: Cue) -> str:
-        text = html.escape("\n".join(cue.lines), quote=False)
+        text = "\n".join(self._line(cue, line).strip() for line in cue.parts)
         if cue.speaker:
-            voice = html.escape(" ".join(cue.speaker.split()), quote=False)
-            text = f"<v {voice}>{text}"
+            text = f"<v {html.escape(cue.speaker, quote=False)}>{text}"
         times = f"{timecode(cue.start_s, '.')} --> {timecode(cue.end_s, '.')}"
         return f"{times}\n{text}\n\n"
+
+    def _line(self, cue: Cue, line: Sequence[Part]) -> str:
+        out = ""
+        for part in line:
+            # A tag has to lie inside the caption's time.
+            if self._has_word_times and cue.start_s < part.start_s < cue.end_s:
+                out += f"<{timecode(part.start_s, '.')}>"
+            out += html.escape(part.text, quote=False)
+        return out
 
 
 def timecode(seconds: float, point: str) -> str:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .formats import Format
+from ..._transcription.formats import Format, Style
+from ..._transcription.selection import Selection
 
 MICROPHONE = "microphone"  # what it is called where files have names
 
 
 @dataclass(frozen=True)
-class Style:
-    """How transcripts are written, and how files are taken.
+class Wishes:
+    """How recordings are taken, and how their transcripts are written.
 
     Attributes:
-        timestamps: Text with the times of each line.
         force: Overwrite what is there.
         jobs: Files at once.
         at_pace_of_speech: Send as if somebody spoke now.
     """
 
-    format: Format
-    timestamps: bool = False
+    formats: Sequence[Format]
+    style: Style
+    selection: Selection
     force: bool = False
     jobs: int = 1
     at_pace_of_speech: bool = False

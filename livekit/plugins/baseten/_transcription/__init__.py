@@ -1,0 +1,1 @@
+"""From a recording to its transcript, and from that to text, JSON or captions."""
