@@ -28,7 +28,7 @@ SOURCES = sorted(
 )
 
 SAYS = re.compile(
-    r"\w*(Error|Failed|Refused|Lost|TimedOut|Dialect|Frame)|_recover|_give_up_session"
+    r"\w*(Error|Failed|Refused|Lost|TimedOut|Dialect|Frame)|_recover|_ask_again|_give_up_session"
     r"|warn|warning|error|exception|info|__init__"
 )
 FILLED = re.compile(r"%[-+.\d]*[sdfgr]")
