@@ -23,6 +23,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
+from cli.command import Command
 from paths import AUDIO
 from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -144,12 +145,12 @@ def test_a_fault_that_there_is_not_is_one_line_with_those_that_there_are() -> No
     assert "refuse, park, close-before-metadata" in line
 
 
-def test_the_help_lists_each_fault_with_what_it_does() -> None:
-    done = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "160"})
-    assert done.exit_code == 0
+async def test_the_help_lists_each_fault_with_what_it_does() -> None:
+    done = await Command("serve")("--help", COLUMNS="160")
+    assert done.status == 0
     for usage, meaning in listing():
-        assert usage in done.stdout
-        assert meaning.split()[0] in done.stdout
+        assert usage in done.out
+        assert meaning.split()[0] in done.out
 
 
 # Faults in words

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any, get_args
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -72,12 +73,11 @@ def example(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module", autouse=True)
 def environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
+    """Scenes write to it, as users do: none of that is left to other tests."""
+    with mock.patch.dict(os.environ, BASETEN_API_KEY=KEY):
         for name in ("BASETEN_MODEL_ENDPOINT", "BASETEN_FALLBACK_ENDPOINT"):
-            patch.delenv(name, raising=False)
-        patch.setenv("BASETEN_API_KEY", KEY)
-        patch.setenv("LIVEKIT_API_KEY", "any")
-        patch.setenv("LIVEKIT_API_SECRET", "any")
+            os.environ.pop(name, None)
+        os.environ.update(LIVEKIT_API_KEY="any", LIVEKIT_API_SECRET="any")
         yield
 
 

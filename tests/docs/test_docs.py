@@ -151,7 +151,8 @@ async def test_each_program_runs(block: Block, server: Server, tmp_path: Path) -
         assert "1 passed" in out
     else:
         assert "john dashwood" in out
-        assert err == ""
+        # LiveKit says so of its voice detection where the machine is busy.
+        assert [line for line in err.splitlines() if "slower than realtime" not in line] == []
 
 
 @pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=str)

@@ -80,6 +80,10 @@ class TimelessLoop(asyncio.SelectorEventLoop):
         self._jobs = 0
         super().__init__(_Selector(lambda: self._jobs > 0))
 
+    def run_forever(self) -> None:
+        with _standing_still():
+            super().run_forever()
+
     def time(self) -> float:
         return _clocks["monotonic"]()
 
@@ -122,7 +126,7 @@ class _Selector(selectors.DefaultSelector):
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """As `asyncio.run`, in a `TimelessLoop`."""
-    with _standing_still(), contextlib.closing(TimelessLoop()) as loop:
+    with contextlib.closing(TimelessLoop()) as loop:
         asyncio.set_event_loop(loop)
         try:
             return loop.run_until_complete(main)

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
+from kit.clock import TimelessLoop
 from kit.tasks import leaked_tasks, tasks
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], TimelessLoop]]:
+    """Both ends are in one loop: time limits are for what hangs, and not for a busy machine."""
+    return {"timeless": TimelessLoop}
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech, faults
 
 pytestmark = pytest.mark.usefixtures("model")  # over both dialects
 
-SEEDS = 5
+SEEDS = 2
 
 # Found dead in moments, where nothing but time can tell.
 IMPATIENT: dict[str, Any] = {

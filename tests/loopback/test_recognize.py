@@ -374,7 +374,7 @@ async def test_usage_is_counted_once() -> None:
     (one,) = metrics
     assert one.audio_duration == pytest.approx(len(SPEECH.pcm) / 32_000)
     assert not one.streamed
-    assert one.duration > 0
+    assert one.duration >= 0
     assert one.request_id == event.request_id
     assert one.metadata is not None
     assert (one.metadata.model_name, one.metadata.model_provider) == ("whisper", "Baseten")

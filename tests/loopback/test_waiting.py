@@ -416,7 +416,7 @@ async def test_warm_up_waits_until_the_model_has_answered() -> None:
         await server.until(lambda: server.handshakes)
         assert not warming.done()
         server.wake()
-        assert 0 < await asyncio.wait_for(warming, 15) < 15
+        assert 0 <= await asyncio.wait_for(warming, 15) < 15
         await working(server, server.connections[0])
         async with listening(stt) as listener:
             listener.push(SPEECH.pcm)
@@ -446,4 +446,4 @@ async def test_the_acquisition_of_each_connection_is_reported() -> None:
         listener.stream.end_input()
         check(await listener.ended(), SPEECH)
         assert [m.connection_reused for m in listener.acquired] == [False, False]
-        assert all(m.acquire_time > 0 for m in listener.acquired)
+        assert all(m.acquire_time >= 0 for m in listener.acquired)
