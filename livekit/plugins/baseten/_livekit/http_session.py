@@ -21,8 +21,11 @@ class HttpSession:
     def __init__(self, given: aiohttp.ClientSession | None) -> None:
         self._given = given
         self._own = PerLoop(
-            # By default aiohttp makes the 101st connection wait.
-            lambda: aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)),
+            # A handshake that is kept waiting may take longer than aiohttp's default of five
+            # minutes. And by default aiohttp makes the 101st connection wait.
+            lambda: aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=None), connector=aiohttp.TCPConnector(limit=0)
+            ),
             close=aiohttp.ClientSession.close,
             abandon=aiohttp.ClientSession.detach,
         )
