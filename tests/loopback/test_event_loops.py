@@ -16,6 +16,7 @@ from kit.loopback import AT_MOST_S, QUICK, Spoken, check, push
 from livekit import rtc
 from livekit.agents import APIConnectionError, APIConnectOptions, utils
 from livekit.plugins.baseten import STT
+from livekit.plugins.baseten._livekit.http_session import HttpSession
 from livekit.plugins.baseten.emulator import Server, coded_speech, faults, serve
 from livekit.plugins.baseten.emulator._testing.threaded import ServerThread
 
@@ -227,3 +228,12 @@ def in_threads(calls: list[Callable[[], object]]) -> None:
         assert not thread.is_alive()
     if failed:
         raise failed[0]
+
+
+async def test_a_session_made_here_keeps_no_handshake_from_waiting_for_a_model_to_wake() -> None:
+    """aiohttp would end it after five minutes, whatever `cold_start_timeout` says."""
+    sessions = HttpSession(None)
+    try:
+        assert sessions.current().timeout.total is None
+    finally:
+        await sessions.aclose()
