@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import kit.clock  # noqa: F401 - before LiveKit
 import pytest
@@ -51,12 +51,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.fixture(autouse=True, scope="session")
-def no_baseten_in_the_environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("BASETEN_API_KEY", raising=False)
-        environment.delenv("BASETEN_MODEL_ENDPOINT", raising=False)
-        yield
+@pytest.fixture(autouse=True)
+def no_baseten_in_the_environment(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if request.path.parent.name != "docs":  # examples are configured by it
+        monkeypatch.delenv("BASETEN_API_KEY", raising=False)
+        monkeypatch.delenv("BASETEN_MODEL_ENDPOINT", raising=False)
 
 
 @pytest.fixture(params=MODELS)

@@ -69,7 +69,10 @@ class Connector:
         session = new_session()
         ready = await self._ready.here().taken(session, timeout_s)
         left_s = max(timeout_s - (_now() - started_s), 0.001)
-        connection = ready or await self._open_new(session, timeout_s=left_s)
+        try:
+            connection = ready or await self._open_new(session, timeout_s=left_s)
+        except ConnectTimedOut:
+            raise ConnectTimedOut(timeout_s) from None  # what was asked for, not what was left
         return Opened(connection, _now() - started_s, is_reused=ready is not None)
 
     async def open_patiently(
@@ -89,6 +92,8 @@ class Connector:
                 try:
                     opened = await self.open(new_session, timeout_s=max(left_s, 0.001))
                     return Opened(opened.connection, _now() - started_s, opened.is_reused)
+                except ConnectTimedOut:
+                    raise ConnectTimedOut(timeout_s) from None
                 except BasetenError as e:
                     delay_s = _delay_s(e, attempt)
                     if not rule_for(e).may_be_waking or _now() + delay_s >= started_s + timeout_s:
