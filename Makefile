@@ -28,7 +28,12 @@ demo: $(SETUP) ## hear a recording being transcribed on this machine, without a 
 # Every worker reads every test file: they share what was compiled, on machines that keep nothing else, too.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(SETUP) ## run all tests, no key needed; ARGS='-k word' runs some
+ifdef ARGS
 	$(BIN)/python -m pytest -n auto $(ARGS)
+else
+	$(BIN)/python -m pytest -n auto -m 'not alone'
+	$(BIN)/python -m pytest -p no:xdist -m alone
+endif
 
 lint: $(SETUP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -27,6 +27,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: hears in real time, and is run after the others")
     config.addinivalue_line("markers", "xdist_group(name): tests that one worker runs")
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from livekit.agents import LanguageCode, stt
-from livekit.plugins.baseten._cli.transcribe.pace import Lead
+from livekit.plugins.baseten._transcription.pace import Lead
 
 Kind = stt.SpeechEventType
 

@@ -20,6 +20,7 @@ from livekit.plugins.baseten.emulator import ScriptRecognizer
 DEMO = ROOT / "examples" / "demo.py"
 
 
+@pytest.mark.alone
 async def test_the_demo_shows_interims_finals_and_turns_and_ends_by_itself() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(DEMO), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE

@@ -34,6 +34,11 @@ class Ran:
     err: str
 
     @property
+    def complaints(self) -> list[str]:
+        """What went wrong. That a result of a busy machine is asked for again is none of it."""
+        return [line for line in self.err.splitlines() if "its audio is sent again" not in line]
+
+    @property
     def share_of_words(self) -> float:
         """How much of what is spoken in the recording was printed."""
         heard = re.findall(r"[a-z]+", self.out.lower())
@@ -104,7 +109,7 @@ async def test_a_file_is_transcribed_with_times(
 ) -> None:
     recording = resampled(tmp_path / "recording.wav", rate_hz, channels)
     ran = await run("transcribe_file.py", recording, "--speed", "10", url=baseten.url)
-    assert (ran.status, ran.err) == (0, "")
+    assert (ran.status, ran.complaints) == (0, [])
     assert ran.share_of_words >= 0.5, ran.out
     for line in ran.out.splitlines():
         start, end, _ = line.split(maxsplit=2)
@@ -179,7 +184,7 @@ async def test_the_microphone_is_heard_until_ctrl_c_and_transcribed_to_the_end(
         PYTHONPATH=str(tmp_path),
         MICROPHONE=str(resampled(tmp_path / "voice.wav", 48_000, 1)),
     )
-    assert (ran.status, ran.err) == (0, "")
+    assert (ran.status, ran.complaints) == (0, [])
     assert ran.out.startswith("Listening. Ctrl-C ends.\n")
     assert ran.share_of_words >= 0.5, ran.out
     assert baseten.connections[0].received_samples >= samples_in(RECORDING)
@@ -188,7 +193,7 @@ async def test_the_microphone_is_heard_until_ctrl_c_and_transcribed_to_the_end(
 @pytest.mark.parametrize("script", ["transcribe_file.py", "transcribe_microphone.py"])
 async def test_help_needs_no_endpoint_and_no_sound(script: str) -> None:
     ran = await run(script, "--help", BASETEN_API_KEY="")
-    assert (ran.status, ran.err) == (0, "")
+    assert (ran.status, ran.complaints) == (0, [])
     assert "Baseten" in ran.out
 
 
