@@ -151,8 +151,9 @@ async def test_each_program_runs(block: Block, server: Server, tmp_path: Path) -
         assert "1 passed" in out
     else:
         assert "john dashwood" in out
-        # LiveKit says so of its voice detection where the machine is busy.
-        assert [line for line in err.splitlines() if "slower than realtime" not in line] == []
+        # A busy machine: LiveKit's voice detection lags, or a late result is asked for again.
+        busy = ("slower than realtime", "its audio is sent again")
+        assert not [line for line in err.splitlines() if not any(why in line for why in busy)]
 
 
 @pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=str)
