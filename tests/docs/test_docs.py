@@ -122,7 +122,14 @@ asyncio.run(call())
 """
 
 
-@pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=str)
+PROGRAMS = [
+    # An agent listens in real time, with a real recognizer.
+    pytest.param(block, marks=pytest.mark.alone if block.marker == "agent" else (), id=str(block))
+    for block in PYTHON_BLOCKS
+]
+
+
+@pytest.mark.parametrize("block", PROGRAMS)
 async def test_each_program_runs(block: Block, server: Server, tmp_path: Path) -> None:
     program = PLACEHOLDER.sub(server.url, block.text)
     script = tmp_path / "test_program.py"
