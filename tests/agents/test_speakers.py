@@ -15,6 +15,7 @@ from kit.stage import SELFISH, YOUNG_MAN, script
 
 from livekit.agents import stt
 from livekit.agents.stt import MultiSpeakerAdapter
+from livekit.plugins.baseten.emulator import Diarizer
 
 SPOKEN = script(0.5, YOUNG_MAN, 1.6, SELFISH, 1.4)
 SPEAKERS = ("SPEAKER_00", "SPEAKER_01")
@@ -29,7 +30,7 @@ async def dialogue(
         "stt",
         stt_options={"enable_diarization": True, "diarization_granularity": granularity},
         server_options={
-            "diarizer": True,
+            "diarizer": Diarizer(max_wait_s=1.0),
             "recognizer": Prompter(SPOKEN, speakers=SPEAKERS, ending="."),
         },
         wrapped=wrapped,

@@ -454,7 +454,7 @@ def test_a_model_that_wakes_is_waited_for_and_measured_awake(results: Results) -
 
 
 def test_what_the_server_reports_of_its_trouble_is_told(results: Results) -> None:
-    assert "no aligner in this engine" in results.examined["no aligner"].wrong
+    assert "enable_word_timestamp" in results.examined["no aligner"].wrong
     assert "show_word_timestamps=False" in results.examined["no aligner"].wrong
 
 

@@ -68,7 +68,7 @@ class Two:
 
 @pytest.fixture
 async def baseten() -> AsyncIterator[Server]:
-    async with serve(api_key=None) as server:
+    async with serve(api_key=None, word_step_s=0) as server:
         yield server
 
 

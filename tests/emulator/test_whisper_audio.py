@@ -45,11 +45,10 @@ def span(message: dict[str, Any]) -> tuple[float, float]:
         (bytes(512), "Input audio chunk is too short"),
         (bytes(1023), "buffer size must be a multiple of element size"),
         (b"", "division by zero"),
-        ("", "division by zero"),
     ],
 )
 def test_a_frame_of_the_wrong_size_ends_the_session(
-    connected: Connect, frame: str | bytes, why: str
+    connected: Connect, frame: bytes, why: str
 ) -> None:
     connection = connected()
     connection.received(frame)
@@ -59,7 +58,7 @@ def test_a_frame_of_the_wrong_size_ends_the_session(
     assert error["timestamp"] is None
     assert error["body"]["error_type"] == "AUDIO_PROCESSING_ERROR"
     assert error["body"]["recoverable"] is False
-    assert f"Audio processing loop failed: {why}" in error["body"]["message"]
+    assert error["body"]["message"].startswith(f"Audio processing loop failed: {why}")
     assert (connection.closing.code, connection.closing.reason) == (1000, "")
     assert connection.audio == b""
 
@@ -135,6 +134,13 @@ def test_eight_kilohertz_voice_activity_wants_half_a_frame(connected: Connect) -
     assert connection.closing.code == 1000
 
 
+def test_the_silence_that_ends_speech_is_counted_in_whole_samples(connected: Connect) -> None:
+    # 512.8 samples are 512, which the second frame of silence completes.
+    connection = connected({"streaming_vad_config": {"min_silence_duration_ms": 32.05}})
+    assert connection.heard(LOUD + QUIET) == []
+    assert len(connection.heard(QUIET)) == 1
+
+
 def test_a_final_spans_the_buffer_with_its_leading_silence(connected: Connect) -> None:
     connection = connected({"whisper_params": {"show_word_timestamps": True}})
     first = coded_speech([(512 * 20, 4000)], trailing_samples=512 * 12 + 96)
@@ -147,8 +153,8 @@ def test_a_final_spans_the_buffer_with_its_leading_silence(connected: Connect) -
     (word,) = two["segments"][0]["word_timestamps"]
     at_samples = len(first.pcm) // 2 + 512 * 10
     assert word["word"] == "w2"
-    assert word["start_time"] == pytest.approx(at_samples / 16_000)
-    assert word["end_time"] == pytest.approx((at_samples + 4000) / 16_000)
+    assert word["start_time"] == pytest.approx(at_samples / 16_000, abs=0.02)
+    assert word["end_time"] == pytest.approx((at_samples + 4000) / 16_000, abs=0.02)
 
 
 def test_speech_beyond_thirty_seconds_is_cut_and_nothing_is_lost_or_doubled(

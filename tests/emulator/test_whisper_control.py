@@ -85,6 +85,16 @@ def test_end_audio_twice_at_once_flushes_once_and_finishes_twice(connected: Conn
     assert connection.closing is None
 
 
+def test_of_two_ends_that_wait_for_work_one_finishes_before_the_flush(connected: Connect) -> None:
+    connection = connected(is_prompt=False)
+    connection.heard(LOUD + QUIET * 11 + LOUD)
+    assert kinds(connection.end() + connection.end()) == ["acknowledged"] * 2
+    connection.recognize(1)
+    assert kinds(connection.said()) == ["final", "finished"]
+    connection.recognize(1)
+    assert kinds(connection.said()) == ["flush", "finished"]
+
+
 def test_audio_after_end_audio_is_transcribed_and_finished_waits_for_it(
     connected: Connect,
 ) -> None:
@@ -144,6 +154,7 @@ def test_a_health_check_tells_how_far_apart_partials_are(connected: Connect) -> 
     assert connection.told(**ask)[0]["body"] == {"healthy": True, "partial_interval": 0.0}
     connection.heard(LOUD * 32)
     connection.recognize(1, now_s=3.0)
+    assert connection.told(**ask)[-1]["body"]["partial_interval"] == 3.0  # since the start
     connection.recognize(1, now_s=3.75)
     assert connection.told(**ask)[-1]["body"]["partial_interval"] == 0.75
 
@@ -179,7 +190,7 @@ def test_any_other_text_is_an_error_that_changes_nothing(connected: Connect, tex
     }
     assert error["body"]["error_type"] == "STREAM_ERROR"
     assert error["body"]["recoverable"] is True
-    assert "Failed to validate text message: " in error["body"]["message"]
+    assert error["body"]["message"].startswith("Failed to validate text message: ")
     assert kinds(connection.heard(LOUD + QUIET * 11)) == ["final"]
 
 
@@ -187,10 +198,23 @@ def test_a_client_that_reports_an_error_is_told_so_in_another_shape(connected: C
     (error,) = connected().told(type="error", trace_id="e1")
     assert error == {
         "type": "error",
-        "trace_id": None,
+        "trace_id": "e1",
         "timestamp": None,
-        "body": {"error": "Unhandled message type: error"},
+        "body": {"error": "Unhandled message type: MessageType.ERROR"},
     }
+
+
+def test_an_empty_text_is_an_error_from_which_only_a_chain_does_not_recover(
+    connected: Connect,
+) -> None:
+    truss, chain = connected(), connected(diarizer=True)
+    for connection in (truss, chain):
+        connection.received("")
+    (recoverable,), (fatal,) = truss.said(), chain.said()
+    assert (recoverable["body"]["error_type"], truss.closing) == ("STREAM_ERROR", None)
+    assert kinds(truss.heard(LOUD + QUIET * 11)) == ["final"]
+    assert fatal["body"]["error_type"] == "AUDIO_PROCESSING_ERROR"
+    assert chain.closing.code == 1000
 
 
 def test_nothing_is_finalised_without_end_audio(connected: Connect) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from livekit.plugins.baseten.emulator import ScriptRecognizer, coded_speech
+from livekit.plugins.baseten.emulator import ScriptRecognizer, Word, coded_speech
 
 Connect = Callable[..., Any]
 
@@ -85,12 +85,13 @@ def test_a_language_without_spaces_is_timed_by_character(connected: Connect) -> 
         ({}, "en", None),
         ({"audio_language": "de"}, "de", None),
         ({"audio_language": "zh-hans"}, "zh", None),
+        ({"audio_language": None}, None, None),
         ({"audio_language": "auto"}, "en", 0.98),
         ({"audio_language": "auto", "language_options": ["fr", "de"]}, "fr", 0.98),
     ],
 )
 def test_a_fixed_language_is_echoed_and_a_detected_one_has_a_probability(
-    connected: Connect, params: dict[str, Any], code: str, prob: float | None
+    connected: Connect, params: dict[str, Any], code: str | None, prob: float | None
 ) -> None:
     final = spoken("hm", {"whisper_params": params}, connected)
     for part in (final, final["segments"][0]):
@@ -113,11 +114,66 @@ def test_an_engine_without_aligner_fails_where_words_are_asked_for(connected: Co
     assert spoken("hm", {}, connected, aligner=False)["type"] == "transcription"
 
 
-def test_language_detection_only_has_no_text(connected: Connect) -> None:
-    params = {"audio_language": "auto", "language_detection_only": True}
-    final = spoken("hm", {"whisper_params": params}, connected)
-    assert final["segments"][0]["text"] == ""
+def test_language_detection_only_has_neither_text_nor_words(connected: Connect) -> None:
+    params = {"language_detection_only": True, "show_word_timestamps": True}
+    detected = params | {"audio_language": "auto"}
+    final = spoken("turn on", {"whisper_params": detected}, connected)
+    (segment,) = final["segments"]
+    assert (segment["text"], segment["word_timestamps"], segment["log_prob"]) == ("", [], None)
     assert final["language_code"] == "en"
+    fixed = spoken("turn on", {"whisper_params": params}, connected)["segments"][0]
+    assert fixed["text"] == "turn on"  # nothing to detect, so it transcribes
+    assert len(fixed["word_timestamps"]) == 2
+
+
+def test_more_beams_than_the_engine_is_built_for_fail_every_transcription(
+    connected: Connect,
+) -> None:
+    def beams(width: int) -> dict[str, Any]:
+        return {"whisper_params": {"whisper_sampling_params": {"beam_width": width}}}
+
+    assert spoken("hm", beams(6), connected)["body"]["error_type"] == "TRANSCRIPTION_ERROR"
+    assert spoken("hm", beams(5), connected)["type"] == "transcription"
+
+
+class Words:
+    blocking = False
+
+    def __init__(self, *words: Word) -> None:
+        self._words = list(words)
+
+    def recognize(self, pcm: bytes, *, is_final: bool) -> list[Word]:
+        return self._words
+
+
+WORDS = {"whisper_params": {"show_word_timestamps": True}}
+
+
+def test_words_are_timed_in_steps_of_a_fiftieth_of_a_second(connected: Connect) -> None:
+    word = Word("turning", 0.111, 0.259), Word("on", 0.26, 0.3)
+    connection = connected(WORDS, recognizer=Words(*word))
+    (final,) = connection.heard(LOUD * 20 + QUIET * 11)
+    times = [(w["start_time"], w["end_time"]) for w in final["segments"][0]["word_timestamps"]]
+    assert times == [(pytest.approx(0.1), pytest.approx(0.24)), (pytest.approx(0.26), 0.3)]
+
+
+def test_a_word_at_the_end_of_the_buffer_costs_the_whole_final(connected: Connect) -> None:
+    end_s = 15 * 512 / 16_000
+    words = Word("turn", 0.1, 0.2), Word("on", end_s, end_s + 0.1)
+    connection = connected(WORDS, recognizer=Words(*words))
+    (error,) = connection.heard(LOUD * 4 + QUIET * 11)
+    assert error["body"]["error_type"] == "TRANSCRIPTION_ERROR"
+    assert "Error during word alignment" in error["body"]["message"]
+    connection = connected(recognizer=Words(*words))
+    (final,) = connection.heard(LOUD * 4 + QUIET * 11)
+    assert final["segments"][0]["text"] == "turn on"  # without word times there is no error
+
+
+@pytest.mark.parametrize(("text", "count"), [("Yes", 0), ("Yes.", 1), ("Oh yes", 2)])
+def test_a_text_of_one_token_has_no_words(connected: Connect, text: str, count: int) -> None:
+    (segment,) = spoken(text, WORDS, connected)["segments"]
+    assert segment["text"] == text
+    assert len(segment["word_timestamps"]) == count
 
 
 def test_latency_is_told_where_asked_for(connected: Connect) -> None:
@@ -184,7 +240,10 @@ def test_a_failed_transcription_takes_its_number_with_it(connected: Connect) -> 
     assert (one["transcription_num"], three["transcription_num"]) == (1, 3)
     assert error["body"]["error_type"] == "TRANSCRIPTION_ERROR"
     assert error["body"]["recoverable"] is True
-    assert "Transcription failed: out of memory" in error["body"]["message"]
+    message = error["body"]["message"]
+    assert message.startswith(f"Transcription failed: Stream {error['body']['stream_id']}: ")
+    assert "Traceback (most recent call last):" in message
+    assert "out of memory" in message
 
 
 def test_no_partial_is_queued_behind_more_than_ten(connected: Connect) -> None:
@@ -193,6 +252,19 @@ def test_no_partial_is_queued_behind_more_than_ten(connected: Connect) -> None:
     assert connection.recognize() == 12
     messages = connection.said()
     assert [m["is_final"] for m in messages] == [False] * 11 + [True]
+
+
+def test_a_partial_that_found_no_place_is_tried_again_with_the_next_frame(
+    connected: Connect,
+) -> None:
+    connection = connected(PARTIALS, is_prompt=False)
+    connection.heard(LOUD * 16 * 12 + LOUD)  # the twelfth found no place, nor did the next frame
+    connection.recognize(1)
+    connection.said()
+    connection.heard(LOUD)
+    connection.recognize()
+    lengths = [round(m["audio_length_sec"] * 16_000 / 512) for m in connection.said()]
+    assert lengths == [*range(32, 16 * 12, 16), 16 * 12 + 2]
 
 
 def test_a_suspicious_partial_is_held_back_and_a_suspicious_final_is_sent(
@@ -216,7 +288,9 @@ def test_in_place_of_a_suspicious_partial_comes_the_last_one_even_of_another_utt
     connection.heard(LOUD * 20)
     connection.recognize(possible_hallucination=True)
     (stale,) = connection.said()
-    assert stale == partial
+    renewed = {"transcription_num": 1, "audio_length_sec": stale["audio_length_sec"]}
+    assert stale == partial | renewed
+    assert stale["audio_length_sec"] == 16 * 512 / 16_000
     assert stale["segments"][0]["end_time"] <= final["segments"][0]["end_time"]
 
 

@@ -56,7 +56,14 @@ def only(model: Model, because: str) -> pytest.MarkDecorator:
 
 
 def serve(*plan: faults.Entry, **options: Any) -> AbstractAsyncContextManager[Server]:
-    return emulator.serve(*plan, **{"model": Spoken.model, "aligner": True, **options})
+    return served_to_the_sample(*plan, **{"model": Spoken.model, "aligner": True, **options})
+
+
+def served_to_the_sample(
+    *plan: faults.Entry, **options: Any
+) -> AbstractAsyncContextManager[Server]:
+    """An emulator that times words exactly, for tests of what the client makes of times."""
+    return emulator.serve(*plan, **{"word_step_s": 0, **options})
 
 
 @contextlib.asynccontextmanager

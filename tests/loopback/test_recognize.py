@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from kit.client import Kind, frame, frames, new_stt
 from kit.loopback import QUICK, client, listening
+from kit.loopback import served_to_the_sample as serve
 from paths import AUDIO
 
 from livekit import rtc
@@ -31,7 +32,6 @@ from livekit.plugins.baseten.emulator import (
     SphinxRecognizer,
     coded_speech,
     faults,
-    serve,
 )
 
 RECORDINGS = AUDIO

@@ -82,7 +82,7 @@ async def nothing_is_left() -> AsyncIterator[None]:
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    async with serve() as running:
+    async with serve(word_step_s=0) as running:
         yield running
 
 

@@ -341,10 +341,14 @@ class Recognition:
 
     def _is_result_missing(self, attached: _Attached) -> bool:
         """The end of the audio came before all of its results."""
-        if attached.result_failed or self._utterance.is_owed_a_final:
+        if attached.result_failed:
+            return True
+        error = attached.session.error
+        if error is None and attached.session.dialect.holds_back_sentences:
+            return False  # a sentence without a full stop has no final: it would have none again
+        if self._utterance.is_owed_a_final:
             return True
         start, stop = self._audio.journal.start, self._audio.journal.stop
-        error = attached.session.error
         if isinstance(error, DrainTimedOut) and not error.acknowledged:
             return not self._audio.is_silent(start, stop)
         return self._audio.loud_s(start, stop) > _UNHEARD_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 from .clocks import SAMPLE_RATE_HZ
@@ -13,12 +14,16 @@ from .wire import ServerWord, Transcript
 # So much silence after the last word is a pause.
 _PAUSE_SAMPLES = SAMPLE_RATE_HZ // 5
 
+# What a server says is still to come may have been said by so many finals.
+_FINALS_KEPT = 32
+
 
 class FinalResult(NamedTuple):
     """
     Attributes:
-        said: One hypothesis, or one for each turn where several people spoke.
-        pending: What the server holds back for the next final.
+        said: One hypothesis, or one for each turn where several people spoke; before them what was
+            held back, if this final comes without it.
+        pending: What is still to come of it, and no final has said.
         settled: The stream position up to which it accounts for the audio, whatever it says.
         is_forced: The server cut the utterance off because it went on too long.
     """
@@ -50,6 +55,7 @@ class Results:
         self._onset: int | None = None
         self._final_end = 0  # of the last final, in connection samples
         self._final_number = 0  # the server's, of that final
+        self._said: deque[tuple[int, int]] = deque(maxlen=_FINALS_KEPT)  # the spans of finals
 
     def is_old(self, transcript: Transcript) -> bool:
         """It was said already, or is an old partial, sent again in place of a doubtful one."""
@@ -80,10 +86,9 @@ class Results:
     def read_final(self, final: Transcript) -> FinalResult:
         end = self._end_of(final)
         said = [self._compared(hypothesis) for hypothesis in self._hypotheses(final)]
-        held_back = final.pending
-        pending = None
-        if held_back is not None:
-            pending = self._hypothesis(held_back, *self._bounds(held_back))
+        self._said.extend((each.start, max(each.end, each.heard_to)) for each in said)
+        skipped, pending = self._unsaid(final, said[0].start)
+        said = [*skipped, *said]
         result = FinalResult(said, pending, self._settled(final, end), self._is_forced(final, end))
         self._onset = None
         self._final_end = end
@@ -99,6 +104,40 @@ class Results:
         if not final.is_flush:
             end = max(start, end - self._session.dialect.trailing_samples)
         return [self._hypothesis(final, start, end)]
+
+    def _unsaid(self, final: Transcript, start: int) -> tuple[list[Hypothesis], Hypothesis | None]:
+        """What ``final`` says is still to come, and no final has said.
+
+        The server repeats the last partial there, even that of the utterance that this very final
+        is about. At the end of the audio it also holds back sentences that had not ended before:
+        no final will ever have those.
+
+        Args:
+            start: Where the final starts.
+
+        Returns:
+            What was spoken before the final, and what was spoken after it.
+        """
+        if final.pending is None:
+            return [], None
+        pending = self._hypothesis(final.pending, *self._bounds(final.pending))
+        # A text of one token has no words that would tell that it was said.
+        pending = pending._replace(text=pending.text.removesuffix(final.text).rstrip())
+        if pending.words:
+            words = [word for word in pending.words if not self._is_said(word.start, word.end)]
+            skipped = _of_words(pending, [word for word in words if word.start < start])
+            later = _of_words(pending, [word for word in words if word.start >= start])
+        elif self._is_said(pending.start, pending.start + 1):
+            return [], None  # with no times of words, all of it counts as said if its start does
+        else:
+            left = pending if pending.text else None
+            skipped, later = (left, None) if pending.start < start else (None, left)
+        if skipped is None:
+            return [], later
+        return [skipped._replace(end=min(skipped.end, start), is_promoted=True)], later
+
+    def _is_said(self, start: int, end: int) -> bool:
+        return any(start < until and end > begun for begun, until in self._said)
 
     def _compared(self, said: Hypothesis) -> Hypothesis:
         """``said``, marked if there is only silence in the audio that it claims to be."""
@@ -192,6 +231,17 @@ class Results:
                 ended = clock.to_stream(min(round(end_s * SAMPLE_RATE_HZ), sent))
             spoken.append(SpokenWord(text, begun, max(begun, ended), confidence, speaker))
         return tuple(spoken)
+
+
+def _of_words(whole: Hypothesis, words: list[SpokenWord]) -> Hypothesis | None:
+    """Some of the words of a hypothesis, joined as servers do that tell speakers apart."""
+    if not words:
+        return None
+    if len(words) == len(whole.words):
+        return whole
+    text = " ".join(word.text for word in words)
+    start, end = words[0].start, max(word.end for word in words)
+    return whole._replace(text=text, words=tuple(words), start=start, end=end)
 
 
 def samples(seconds: float | None) -> int | None:

@@ -73,7 +73,7 @@ class Stalls:
         if not self._is_speaking:
             return None
         dialect = self._session.dialect
-        wait_s = _UTTERANCE_SILENCE_S[self._utterance.phase]
+        wait_s = _UTTERANCE_SILENCE_S[self._utterance.phase] + dialect.speaker_wait_s
         if not dialect.sends_partials:
             wait_s += dialect.forced_samples / SAMPLE_RATE_HZ
         return self._last_result_s + wait_s

@@ -7,6 +7,7 @@ It shares no code with the client, so that a mistake in one cannot hide in the o
 """
 
 from . import faults
+from ._models.speakers import Diarizer
 from ._models.voice import AmplitudeDetector, SileroDetector, VoiceDetector
 from ._recognizers.coded import CodedRecognizer, CodedSpeech, CodedWord, coded_speech
 from ._recognizers.recognizer import Recognizer, Word
@@ -28,6 +29,7 @@ __all__ = [
     "CodedSpeech",
     "CodedWord",
     "Connection",
+    "Diarizer",
     "Event",
     "Handshake",
     "InMemoryConnection",

@@ -150,5 +150,6 @@ def reported(warnings: Sequence[str]) -> str:
     """What the server said last about its own trouble, to be put behind a sentence."""
     if not warnings:
         return ""
-    hint = " To do without words' times: show_word_timestamps=False" * ("align" in warnings[-1])
+    is_about_words = "align" in warnings[-1] or "word_timestamp" in warnings[-1]
+    hint = " To do without words' times: show_word_timestamps=False" * is_about_words
     return f" It reported: {warnings[-1]}.{hint}"

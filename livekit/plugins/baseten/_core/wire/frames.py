@@ -148,6 +148,16 @@ class Dialect(Protocol):
         ...
 
     @property
+    def holds_back_sentences(self) -> bool:
+        """Words become final with the end of their sentence, and never without one."""
+        ...
+
+    @property
+    def speaker_wait_s(self) -> float:
+        """How long a final may wait until the server knows who spoke."""
+        ...
+
+    @property
     def sends_partials(self) -> bool: ...
 
     @property

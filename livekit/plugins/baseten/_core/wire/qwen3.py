@@ -56,6 +56,8 @@ class Qwen3:
     segments_span_buffer = False
     trailing_samples = 0
     answers_each_end = True
+    holds_back_sentences = False
+    speaker_wait_s = 0.0
     acknowledges_end = False
     can_probe = False
     audio_head = _AUDIO_HEAD

@@ -16,6 +16,14 @@ from .frames import Alive, EndAudio, EndOfUtterance, Failure, ServerFrame, Unkno
 # One window of the server's voice activity detector. It ends the session at any other size.
 CHUNK_SAMPLES = 512
 
+# The server's own default, sentences, holds back everything after the last full stop. Of the others
+# this one alone tells apart who spoke in one utterance.
+DEFAULT_GRANULARITY = "word"
+
+# The diarizer knows who spoke five seconds later, and a final that ends in silence waits until
+# somebody speaks again, or for a time that is not known.
+SPEAKER_WAIT_S = 12.0
+
 # Frames of silence that are sent on top of the server's rule: its detector needs a few to decide
 # that speech has ended.
 _SILENCE_MARGIN_CHUNKS = 8
@@ -43,6 +51,9 @@ class Whisper:
         self._introduction = _writing.Introduction(_metadata(options), options.extra_metadata)
         self.language = self._introduction.language
         self.cut_keyterms = _prompt.fitted(options.prompt or "", options.keyterms)[1]
+        granularity = options.diarization_granularity or DEFAULT_GRANULARITY
+        self.holds_back_sentences = options.enable_diarization and granularity == "sentence"
+        self.speaker_wait_s = SPEAKER_WAIT_S if options.enable_diarization else 0.0
         self.sends_partials = options.enable_partial_transcripts
         self.partial_interval_samples = round(
             options.partial_transcript_interval_s * SAMPLE_RATE_HZ
@@ -116,8 +127,7 @@ def _metadata(options: Options) -> dict[str, Any]:
         whisper_params["prompt"] = prompt
     if options.enable_diarization:
         whisper_params["enable_diarization"] = True
-        # The server's default is sentences, which holds back everything after the last full stop.
-        granularity = options.diarization_granularity or "split_segment"
+        granularity = options.diarization_granularity or DEFAULT_GRANULARITY
         whisper_params["diarization_granularity"] = granularity
     return _writing.metadata(options, whisper_params)
 

@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 from .qwen3 import Qwen3Session
 from .session import ServerSession
+from .speakers import Diarizer
+from .transcribing import Runtime
 from .voice import VoiceDetectorFactory
 from .whisper import WhisperSession
 
@@ -27,8 +29,9 @@ def session_of(
     *,
     voice_detector: VoiceDetectorFactory,
     runtime: str,
-    diarizer: bool,
+    diarizer: bool | Diarizer,
     aligner: bool | None,
+    word_step_s: float,
     finishes: bool = True,
 ) -> ServerSession:
     """A session for one connection. Whisper comes with an aligner, Qwen3-ASR where it is asked."""
@@ -37,8 +40,8 @@ def session_of(
     return WhisperSession(
         detector=voice_detector,
         stream_id=str(uuid.uuid4()),
-        runtime=runtime,
-        diarizer=diarizer,
-        aligner=aligner is not False,
+        version=runtime,
+        diarizer=(Diarizer() if diarizer is True else diarizer) or None,
+        runtime=Runtime(has_aligner=aligner is not False, word_step_s=word_step_s),
         finishes=finishes,
     )

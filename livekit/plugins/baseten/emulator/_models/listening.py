@@ -33,6 +33,11 @@ class Listening:
         self._buffer = AudioBuffer(streaming)
         self._finals = 0
 
+    @property
+    def is_speech(self) -> bool:
+        """Whether the last frame that the voice detector heard was speech."""
+        return self._voice.is_speech
+
     def heard(self, frame: bytes, now_s: float) -> None:
         """Take a frame, and queue what it completes.
 
@@ -53,9 +58,7 @@ class Listening:
         if self._voice.has_ended:
             self._queue_final(now_s)
         elif self._is_partial_due():
-            self._buffer.partial_at_s = self._buffer.length_s
-            if len(self.jobs) <= MAX_QUEUED:
-                self.jobs.append(self._job(now_s, is_final=False))
+            self._queue_partial(now_s)
 
     def flush(self, now_s: float) -> None:
         """The client has ended: what is left is a final if it is speech, and dropped if not."""
@@ -85,6 +88,12 @@ class Listening:
     def _is_partial_due(self) -> bool:
         is_wanted = self._streaming.enable_partial_transcripts
         return is_wanted and self._voice.triggered and self._buffer.is_partial_due()
+
+    def _queue_partial(self, now_s: float) -> None:
+        """Queue one, or try again with the next frame."""
+        if len(self.jobs) <= MAX_QUEUED:
+            self._buffer.partial_at_s = self._buffer.length_s
+            self.jobs.append(self._job(now_s, is_final=False))
 
     def _queue_final(self, now_s: float, *, is_flush: bool = False) -> None:
         self._finals += 1

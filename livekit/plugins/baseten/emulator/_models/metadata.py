@@ -87,16 +87,16 @@ class Metadata(_Strict):
     include_timing_info: bool = False
 
 
-def version(runtime: str) -> tuple[int, ...] | None:
+def _numbers(version: str) -> tuple[int, ...] | None:
     """The runtime's version as numbers, `None` for ``"current"``, which knows every key."""
-    if runtime == "current":
+    if version == "current":
         return None
-    numbers = [int(part) for part in runtime.split(".")]
+    numbers = [int(part) for part in version.split(".")]
     return tuple(numbers + [0] * (3 - len(numbers)))
 
 
 def metadata(
-    frame: str | bytes, *, runtime: str, diarizer: bool
+    frame: str | bytes, *, version: str, has_diarizer: bool
 ) -> tuple[dict[str, Any], Metadata]:
     """Read the first frame: what was sent, and what the server makes of it.
 
@@ -110,24 +110,26 @@ def metadata(
         settings = Metadata.model_validate(sent)
     except (json.JSONDecodeError, RecursionError, ValidationError) as e:
         raise MetadataRefused(str(e)) from e
-    runtime_version = version(runtime)
+    runtime_version = _numbers(version)
     if runtime_version is not None:
         for key in sent.get("whisper_params", {}):
             if runtime_version < ADDED_IN.get(key, runtime_version):
                 raise MetadataRefused(f"{key} is not known before {ADDED_IN[key]}")
-    _overridden(settings, diarizer=diarizer)
+    _override(settings, has_diarizer=has_diarizer)
     return sent, settings
 
 
-def _overridden(settings: Metadata, *, diarizer: bool) -> None:
+def _override(settings: Metadata, *, has_diarizer: bool) -> None:
     streaming, whisper = settings.streaming_params, settings.whisper_params
     streaming.final_transcript_max_duration_s = min(
         streaming.final_transcript_max_duration_s, MAX_DURATION_S
     )
-    whisper.enable_diarization = bool(whisper.enable_diarization) and diarizer
-    if whisper.enable_word_level_diarization:
-        whisper.diarization_granularity = "word"
-    elif whisper.enable_sentence_level_diarization:
+    whisper.enable_diarization = bool(whisper.enable_diarization) and has_diarizer
+    if not whisper.enable_diarization:
+        return
+    if whisper.enable_sentence_level_diarization:
         whisper.diarization_granularity = "sentence"
-    if whisper.enable_diarization and whisper.diarization_granularity in ("word", "sentence"):
+    elif whisper.enable_word_level_diarization:
+        whisper.diarization_granularity = "word"
+    if whisper.diarization_granularity in ("word", "sentence"):
         whisper.show_word_timestamps = True

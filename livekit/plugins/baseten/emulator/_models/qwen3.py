@@ -46,6 +46,7 @@ class Qwen3Session:
         self.received_samples = 0
         self.is_introduced = False
         self.closing: Closing | None = None
+        self.due_s: float | None = None
         self._aligner = aligner
         self._finishes = finishes
         self._detector = detector()
@@ -96,6 +97,9 @@ class Qwen3Session:
             return
         self._jobs.finish()
         self._fail(f"internal error: {why}")
+
+    def expired(self, now_s: float) -> None:
+        pass
 
     # What comes out.
 

@@ -112,6 +112,7 @@ class ServerSession(Protocol):
         audio: Every sample that was accepted, as it came.
         received_samples: How many those are.
         closing: How the server ends this, once it wants to. Nothing is received after that.
+        due_s: When to call `expired`, by the clock of whoever calls; `None` where it need not be.
     """
 
     @property
@@ -128,6 +129,9 @@ class ServerSession(Protocol):
 
     @property
     def closing(self) -> Closing | None: ...
+
+    @property
+    def due_s(self) -> float | None: ...
 
     def received(self, frame: str | bytes, now_s: float) -> None: ...
 
@@ -148,6 +152,9 @@ class ServerSession(Protocol):
     ) -> None: ...
 
     def failed(self, job: Job, why: str, now_s: float) -> None: ...
+
+    def expired(self, now_s: float) -> None:
+        """It is `due_s`."""
 
     def is_end_of_audio(self, frame: str | bytes) -> bool:
         """Whether the client says with this frame that its audio has ended."""

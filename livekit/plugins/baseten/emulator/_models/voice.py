@@ -64,7 +64,8 @@ class VoiceActivity:
 
     Attributes:
         triggered: Whether speech is under way.
-        has_ended: Whether speech ended with the last window.
+        is_speech: Whether the last window was speech.
+        has_ended: Whether speech ended with it.
     """
 
     def __init__(
@@ -82,11 +83,12 @@ class VoiceActivity:
         self._threshold = threshold
         self._sampling_rate_hz = sampling_rate
         # Both are computed up front, as the server does: a value that is no number fails here.
-        self._min_silence_samples = sampling_rate * min_silence_duration_ms / 1000
-        self._pad_samples = sampling_rate * speech_pad_ms / 1000
+        self._min_silence_samples = int(sampling_rate * min_silence_duration_ms / 1000)
+        self._pad_samples = int(sampling_rate * speech_pad_ms / 1000)
         self._heard_samples = 0
         self._silent_since: int | None = None
         self.triggered = False
+        self.is_speech = False
         self.has_ended = False
 
     def heard(self, window: NDArray[np.int16]) -> None:
@@ -101,7 +103,8 @@ class VoiceActivity:
         probability = self._detector.probability(wide)
         self._heard_samples += len(window)
         self.has_ended = False
-        if probability >= self._threshold:
+        self.is_speech = probability >= self._threshold
+        if self.is_speech:
             self.triggered, self._silent_since = True, None
         elif self.triggered and probability < self._threshold - HYSTERESIS:
             self._fell_silent()

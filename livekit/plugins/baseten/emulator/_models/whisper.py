@@ -13,28 +13,22 @@ other. The server is silent when it is pleased, and it never closes first when a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from .._recognizers.recognizer import Word
-from . import whisper_messages as messages
-from .diarization import Diarization
-from .languages import SCRIPTS, WHISPER
+from .._recognizers.recognizer import SAMPLE_RATE_HZ, Word
+from . import messages
+from .diarization import DiarizedResults
 from .listening import Listening
+from .messages import Control, MessageType
 from .metadata import Metadata, MetadataRefused, metadata
+from .results import PlainResults, Results
 from .session import REFUSED, Closing, Job, Message, type_of
+from .speakers import Diarizer
+from .transcribing import Runtime, TranscriptionFailed
 from .voice import VoiceActivity, VoiceDetectorFactory
-
-
-class Control(BaseModel):
-    """A text frame after the metadata. Keys beyond these are ignored."""
-
-    type: Literal["end_audio", "health_check", "error"]
-    trace_id: str | None = None
-    timestamp: float | None = None
-    body: dict[str, Any] | None = None
 
 
 class WhisperSession:
@@ -43,9 +37,9 @@ class WhisperSession:
     Args:
         detector: Makes the voice detector of this connection.
         stream_id: The server's name for it, shown in error frames.
-        runtime: ``"current"``, or a version such as ``"0.4"`` that knows fewer keys.
-        diarizer: Whether this is a chain with a diarizer; without one, diarization is off.
-        aligner: Whether the engine can time words; without it, asking for that fails every time.
+        version: ``"current"``, or a version such as ``"0.4"`` that knows fewer keys.
+        diarizer: The diarizer of a chain; `None` for a truss, which has none.
+        runtime: What transcribes.
         finishes: Whether `finished` is ever sent.
     """
 
@@ -54,29 +48,28 @@ class WhisperSession:
         *,
         detector: VoiceDetectorFactory,
         stream_id: str,
-        runtime: str = "current",
-        diarizer: bool = False,
-        aligner: bool = True,
+        version: str = "current",
+        diarizer: Diarizer | None = None,
+        runtime: Runtime = Runtime(),  # noqa: B008 - it is frozen
         finishes: bool = True,
     ) -> None:
         self.metadata: dict[str, Any] | None = None
         self.closing: Closing | None = None
         self.stream_id = stream_id
         self._detector = detector()
-        self._runtime = runtime
+        self._version = version
         self._diarizer = diarizer
-        self._aligner = aligner
+        self._runtime = runtime
         self._finishes = finishes
         self._settings = Metadata()
         self._listening = Listening(self._settings.streaming_params, VoiceActivity(self._detector))
-        self._diarization: Diarization | None = None
+        self._results: Results = PlainResults(self._settings.streaming_params)
         self._now_s = 0.0
         self._outgoing: list[Message] = []
-        self._unflushed = 0  # how often `end_audio` was acknowledged and nothing done about it
-        self._unfinished = 0  # how often what was left has been queued, and `finished` is due
-        self._finished = False
-        self._stored_partial: Message | None = None
-        self._partial_sent_s: float | None = None
+        self._ends_heard = 0  # how often `end_audio` was acknowledged and nothing done about it
+        self._is_flushing = False  # the first of them waits for its own final
+        self._has_finished = False
+        self._partial_sent_s = 0.0
         self._partial_interval_s = 0.0
 
     # What happened.
@@ -88,14 +81,15 @@ class WhisperSession:
         if self.metadata is None:
             self._introduced(frame)
             return
-        was_finished = self._finished
-        if isinstance(frame, bytes) or frame == "":
-            # The framework takes an empty text frame for missing bytes.
-            self._heard(frame if isinstance(frame, bytes) else b"")
+        had_finished = self._has_finished
+        if isinstance(frame, bytes):
+            self._heard(frame)
+        elif frame == "" and self._diarizer is not None:
+            self._heard(b"")  # a chain's framework takes an empty text frame for missing bytes
         else:
             self._told(frame)
         self._settle()
-        if was_finished:
+        if had_finished:
             self._close(Closing(1000))
 
     def recognized(
@@ -108,16 +102,21 @@ class WhisperSession:
     ) -> None:
         if self.closing:
             return
-        why = self._impossible()
-        if why is not None:
-            self.failed(job, why, now_s)
+        params = self._settings.whisper_params
+        try:
+            segment = self._runtime.transcribe(
+                job, words, params, suspicious=possible_hallucination
+            )
+        except TranscriptionFailed as e:
+            self.failed(job, str(e), now_s)
             return
         self._now_s = now_s
-        self._listening.jobs.finish()
         if job.is_final:
-            self._outgoing += self._transcriptions(job, words, possible_hallucination)
+            self._outgoing += self._results.final(job, segment, words, now_s)
         else:
-            self._partial(job, words, possible_hallucination)
+            self._send_partial(self._results.partial(job, segment, now_s))
+        if self._is_transcribing_on:
+            self._listening.jobs.finish()
         self._settle()
 
     def failed(self, job: Job, why: str, now_s: float) -> None:
@@ -125,9 +124,19 @@ class WhisperSession:
             return
         self._now_s = now_s
         self._listening.jobs.finish()
-        text = f"Stream {self.stream_id}: Transcription failed: {why}"
-        self._error("TRANSCRIPTION_ERROR", text, recoverable=True)
+        if not why.startswith("Traceback"):
+            why = f"Traceback (most recent call last):\n{why}"
+        text = (
+            f"Transcription failed: Stream {self.stream_id}: Transcription task failed: "
+            f"Failed to transcribe chunk 0: {why}"
+        )
+        self._send_error("TRANSCRIPTION_ERROR", text, recoverable=True)
         self._settle()
+
+    def expired(self, now_s: float) -> None:
+        if not self.closing and self.metadata is not None:
+            self._now_s = now_s
+            self._settle()
 
     # What comes out.
 
@@ -143,12 +152,16 @@ class WhisperSession:
     def received_samples(self) -> int:
         return self._listening.received_samples
 
+    @property
+    def due_s(self) -> float | None:
+        return self._results.due_s
+
     def outgoing(self) -> list[Message]:
         outgoing, self._outgoing = self._outgoing, []
         return outgoing
 
     def is_end_of_audio(self, frame: str | bytes) -> bool:
-        return type_of(frame) == "end_audio"
+        return type_of(frame) == MessageType.END_AUDIO.value
 
     def error(self, kind: str, text: str, *, recoverable: bool, now_s: float) -> Message:
         return messages.error(
@@ -161,18 +174,24 @@ class WhisperSession:
     # The metadata.
 
     def _introduced(self, frame: str | bytes) -> None:
+        has_diarizer = self._diarizer is not None
         try:
-            sent, self._settings = metadata(frame, runtime=self._runtime, diarizer=self._diarizer)
-            voice = VoiceActivity(self._detector, **self._settings.streaming_vad_config)
+            sent, settings = metadata(frame, version=self._version, has_diarizer=has_diarizer)
+            voice = VoiceActivity(self._detector, **settings.streaming_vad_config)
         except (MetadataRefused, TypeError, ValueError):
             self._close(REFUSED)
             return
-        self.metadata = sent
-        self._listening = Listening(self._settings.streaming_params, voice)
-        if self._diarizer:
-            self.stream_id = _uuid(self._settings.stream_id) or self.stream_id
-        if self._settings.whisper_params.enable_diarization:
-            self._diarization = Diarization(self._settings.whisper_params)
+        self.metadata, self._settings = sent, settings
+        self._partial_sent_s = self._now_s
+        self._listening = Listening(settings.streaming_params, voice)
+        if self._diarizer is None:
+            self._results = PlainResults(settings.streaming_params)
+            return
+        self.stream_id = _uuid(settings.stream_id) or self.stream_id
+        if settings.whisper_params.enable_diarization:
+            self._results = DiarizedResults(settings, self._diarizer)
+        else:
+            self._results = PlainResults(settings.streaming_params)
 
     # Audio.
 
@@ -180,9 +199,12 @@ class WhisperSession:
         try:
             self._listening.heard(frame, self._now_s)
         except (ValueError, TypeError, ZeroDivisionError) as e:
-            text = f"Stream {self.stream_id}: Audio processing loop failed: {e}"
-            self._error("AUDIO_PROCESSING_ERROR", text, recoverable=False)
+            text = f"Audio processing loop failed: {e}"
+            self._send_error("AUDIO_PROCESSING_ERROR", text, recoverable=False)
             self._close(Closing(1000))
+        else:
+            heard_s = self._listening.received_samples / SAMPLE_RATE_HZ
+            self._results.heard(heard_s, is_speech=self._listening.is_speech)
 
     # Text frames.
 
@@ -190,18 +212,18 @@ class WhisperSession:
         try:
             control = Control.model_validate_json(frame)
         except ValidationError as e:
-            text = f"Stream {self.stream_id}: Failed to validate text message: {e}"
-            self._error("STREAM_ERROR", text, recoverable=True)
+            text = f"Failed to validate text message: {e}"
+            self._send_error("STREAM_ERROR", text, recoverable=True)
             return
-        if control.type == "end_audio":
-            body = {"status": "acknowledged"}
+        if control.type is MessageType.END_AUDIO:
+            body: dict[str, Any] = {"status": "acknowledged"}
             self._outgoing.append(messages.envelope("end_audio", body, trace_id=control.trace_id))
-            self._unflushed += 1
-        elif control.type == "health_check":
+            self._ends_heard += 1
+        elif control.type is MessageType.HEALTH_CHECK:
             self._outgoing.append(self._health(control))
         else:
             body = {"error": f"Unhandled message type: {control.type}"}
-            self._outgoing.append(messages.envelope("error", body))
+            self._outgoing.append(messages.envelope("error", body, trace_id=control.trace_id))
 
     def _health(self, control: Control) -> Message:
         body: dict[str, Any] = {"healthy": True}
@@ -211,62 +233,49 @@ class WhisperSession:
             "health_check", body, trace_id=control.trace_id, timestamp=self._now_s
         )
 
+    # The end of the audio.
+
+    @property
+    def _is_transcribing_on(self) -> bool:
+        """Whether the next buffer is transcribed while finals wait for their speakers."""
+        prioritizes_latency = self._settings.streaming_params.prioritize_latency
+        return prioritizes_latency or not self._results.is_waiting
+
     def _settle(self) -> None:
-        """Answer `end_audio`, once everything that was queued before has been said."""
-        while self._listening.jobs.is_idle and not self.closing:
-            if self._unflushed:
-                self._unfinished += self._unflushed
-                self._unflushed = 0
-                self._listening.flush(self._now_s)
-            elif self._unfinished and self._finishes:
-                finished = messages.envelope("end_audio", {"status": "finished"})
-                self._outgoing += [dict(finished) for _ in range(self._unfinished)]
-                self._unfinished = 0
-                self._finished = True
-            else:
-                return
+        """Send the finals that may go, and answer `end_audio` once all before it has been said.
 
-    # Results.
-
-    def _impossible(self) -> str | None:
-        whisper = self._settings.whisper_params
-        code = whisper.audio_language or "auto"
-        if code != "auto" and code not in WHISPER and code not in SCRIPTS:
-            return f'Traceback (most recent call last):\n  File "whisper.py"\nKeyError: {code!r}'
-        if whisper.show_word_timestamps and not self._aligner:
-            return "Traceback (most recent call last):\nRuntimeError: no aligner in this engine"
-        return None
-
-    def _transcriptions(self, job: Job, words: Sequence[Word], suspicious: bool) -> list[Message]:
-        if self._diarization is not None:
-            return self._diarization.transcriptions(job, words, self._latency_s(job))
-        whisper = self._settings.whisper_params
-        segment = messages.buffer_segment(job, words, whisper, possible_hallucination=suspicious)
-        return [
-            messages.transcription(job, [segment], whisper, pipeline_latency_s=self._latency_s(job))
-        ]
-
-    def _partial(self, job: Job, words: Sequence[Word], suspicious: bool) -> None:
-        """Send a partial, or in place of a suspicious one the last that was not.
-
-        A final does not clear what is stored, so that can be a partial of an earlier utterance.
+        Each `end_audio` waits until nothing is queued. The first one to go on takes what is left of
+        the audio and waits for that final; to the others there is nothing left, and they finish.
         """
-        if not (suspicious and self._settings.streaming_params.skip_partial_if_hallucination):
-            self._stored_partial = self._transcriptions(job, words, suspicious)[0]
-        if self._stored_partial is None:
-            return
-        self._outgoing.append(self._stored_partial)
-        if self._partial_sent_s is not None:
+        jobs = self._listening.jobs
+        was_transcribing_on = self._is_transcribing_on
+        is_the_end = bool(self._ends_heard or self._is_flushing) and not was_transcribing_on
+        self._outgoing += self._results.release(self._now_s, all_of_them=is_the_end)
+        if self._is_transcribing_on and not was_transcribing_on:
+            jobs.finish()
+        while jobs.is_idle and not self.closing and (self._ends_heard or self._is_flushing):
+            self._outgoing += self._results.release(self._now_s, all_of_them=True)
+            finishing = self._ends_heard + self._is_flushing
+            if self._ends_heard:
+                self._listening.flush(self._now_s)
+            self._ends_heard, self._is_flushing = 0, not jobs.is_idle
+            self._send_finished(finishing - self._is_flushing)
+
+    def _send_finished(self, times: int) -> None:
+        if self._finishes and times:
+            finished = messages.envelope("end_audio", {"status": "finished"})
+            self._outgoing += [dict(finished) for _ in range(times)]
+            self._has_finished = True
+
+    # Sending and closing.
+
+    def _send_partial(self, partial: list[Message]) -> None:
+        if partial:
+            self._outgoing += partial
             self._partial_interval_s = self._now_s - self._partial_sent_s
-        self._partial_sent_s = self._now_s
+            self._partial_sent_s = self._now_s
 
-    def _latency_s(self, job: Job) -> float | None:
-        wanted = self._settings.streaming_params.include_pipeline_latency_metric
-        return self._now_s - job.queued_s if wanted else None
-
-    # Endings.
-
-    def _error(self, kind: str, text: str, *, recoverable: bool) -> None:
+    def _send_error(self, kind: str, text: str, *, recoverable: bool) -> None:
         self._outgoing.append(self.error(kind, text, recoverable=recoverable, now_s=self._now_s))
 
     def _close(self, closing: Closing) -> None:

@@ -1,7 +1,8 @@
 """One accepted connection: a session on one side, a WebSocket on the other, faults in between.
 
 Three coroutines share it, and none of them decides anything about the protocol: one reads frames
-into the session, one recognizes what it queued (`Hearing`), one writes what it wants said.
+into the session, one recognizes what it queued (`Hearing`), one writes what it wants said. A timer
+tells the session the time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from .._models.session import REFUSED, Closing, Message, ServerSession
 from ..faults.fault import Conditions, Fault, Strike
 from ..faults.rewriting import Rewriter
-from .conduct import Conduct, Event, now_s
+from .conduct import Conduct, Event
 from .hearing import Hearing
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, for no time: closing sends RST in place of FIN
@@ -71,6 +72,7 @@ class Connection:
         self._is_stalled = False
         self._is_muted = False
         self._to_write = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self._hearing = Hearing(session, conditions, conduct, self._pump)
 
     @property
@@ -111,7 +113,9 @@ class Connection:
 
     def post_error(self, error_type: str, message: str, *, recoverable: bool) -> None:
         """Send an error in the words of the dialect, without waiting for that."""
-        said = self._session.error(error_type, message, recoverable=recoverable, now_s=now_s())
+        said = self._session.error(
+            error_type, message, recoverable=recoverable, now_s=self._conduct.now_s()
+        )
         self._say(said)
 
     def reset(self) -> None:
@@ -182,6 +186,7 @@ class Connection:
 
     def _ended(self) -> None:
         self.is_open = False
+        self._set_timer()
         if self.close_code is None:
             self.close_code = self._websocket.protocol.close_code
             self.close_reason = self._websocket.protocol.close_reason
@@ -210,7 +215,7 @@ class Connection:
             self.end(REFUSED.code, REFUSED.reason)
             return
         if not (self._conditions.ignores_end and self._session.is_end_of_audio(frame)):
-            self._session.received(frame, now_s())
+            self._session.received(frame, self._conduct.now_s())
         if not self._conduct.is_recording:
             self._session.audio.clear()
         self._pump()
@@ -225,6 +230,20 @@ class Connection:
             self._closing = self._session.closing
         self._to_write.set()
         self._hearing.wake()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Tell the session when what it waits for is due."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.is_open and self._session.due_s is not None:
+            in_s = max(0.0, self._session.due_s - self._conduct.now_s())
+            self._timer = asyncio.get_running_loop().call_later(in_s, self._expire)
+
+    def _expire(self) -> None:
+        self._session.expired(self._conduct.now_s())
+        self._pump()
 
     def _say(self, message: Message) -> None:
         messages = [copy.deepcopy(message)]  # rewriters change them in place

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from .._models.session import Job, ServerSession
 from .._recognizers.recognizer import Attentive, Ear, Recognizer, Word
 from ..faults.fault import Conditions
-from .conduct import Conduct, now_s
+from .conduct import Conduct
 
 
 class Hearing:
@@ -57,11 +57,14 @@ class Hearing:
             try:
                 words = await self._words(job)
             except Exception:  # noqa: BLE001 - whatever goes wrong in there is one kind of error frame
-                self._session.failed(job, traceback.format_exc(), now_s())
+                self._session.failed(job, traceback.format_exc(), self._conduct.now_s())
             else:
                 self._results += 1
                 self._session.recognized(
-                    job, words, now_s(), possible_hallucination=self._is_hallucinating()
+                    job,
+                    words,
+                    self._conduct.now_s(),
+                    possible_hallucination=self._is_hallucinating(),
                 )
             self._recognized()
 

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from .. import faults
 from .._models.dialects import Dialect, check_model, session_of
 from .._models.session import ServerSession
+from .._models.speakers import Diarizer
+from .._models.transcribing import WORD_STEP_S
 from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
 from .._recognizers.coded import CodedRecognizer
 from .._recognizers.recognizer import Recognizer
@@ -35,8 +37,9 @@ async def serve(
     latency_s: float = 0.0,
     delay_s: float = 0.0,
     runtime: str = "current",
-    diarizer: bool = False,
+    diarizer: bool | Diarizer = False,
     aligner: bool | None = None,
+    word_step_s: float = WORD_STEP_S,
     record: bool = True,
     observer: Callable[[Connection, Event], None] | None = None,
     handshake_observer: Callable[[Handshake], None] | None = None,
@@ -56,9 +59,11 @@ async def serve(
         latency_s: How much longer every recognition takes, in seconds.
         delay_s: How long every message is under way to the client, in seconds.
         runtime: Which version of the model's runtime it is. ``"0.4"`` refuses what came later.
-        diarizer: Whether speakers can be told apart (Whisper).
+        diarizer: Whether speakers can be told apart (Whisper), or how long that takes.
         aligner: Whether words can be timed; true for Whisper and false for Qwen3-ASR by default,
             as deployed.
+        word_step_s: The step in which Whisper's aligner times words, in seconds; with 0 words have
+            the times that the recognizer gives them.
         record: Whether connections keep what they saw, and are kept themselves when they end. A
             server that runs for days should do without.
         observer: Told of everything that happens to a connection.
@@ -75,6 +80,7 @@ async def serve(
             runtime=runtime,
             diarizer=diarizer,
             aligner=aligner,
+            word_step_s=word_step_s,
             finishes=conditions.finishes,
         )
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from .._models.dialects import Dialect, session_of
 from .._models.session import Closing
+from .._models.speakers import Diarizer
+from .._models.transcribing import WORD_STEP_S
 from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
 from .._recognizers.coded import CodedRecognizer
 from .._recognizers.recognizer import Recognizer
@@ -24,6 +26,7 @@ class InMemoryConnection:
         runtime: As for `serve`.
         diarizer: As for `serve`.
         aligner: As for `serve`.
+        word_step_s: As for `serve`.
     """
 
     def __init__(
@@ -34,8 +37,9 @@ class InMemoryConnection:
         voice_detector: VoiceDetectorFactory = AmplitudeDetector,
         is_prompt: bool = True,
         runtime: str = "current",
-        diarizer: bool = False,
+        diarizer: bool | Diarizer = False,
         aligner: bool | None = None,
+        word_step_s: float = WORD_STEP_S,
     ) -> None:
         self._session = session_of(
             model,
@@ -43,6 +47,7 @@ class InMemoryConnection:
             runtime=runtime,
             diarizer=diarizer,
             aligner=aligner,
+            word_step_s=word_step_s,
         )
         self._recognizer = recognizer or CodedRecognizer()
         self._is_prompt = is_prompt
@@ -65,6 +70,10 @@ class InMemoryConnection:
         self._session.received(frame, now_s)
         if self._is_prompt:
             self.recognize(now_s=now_s)
+
+    def expired(self, now_s: float) -> None:
+        """Time has passed, which finals wait for that wait for their speakers."""
+        self._session.expired(now_s)
 
     def recognize(
         self,

@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import faults
 from .._models.dialects import Dialect, check_model
+from .._models.speakers import Diarizer
 from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
 from .._recognizers.recognizer import Word
 from .._recognizers.turns import CONFIDENCE, FLOOR, Turn, TurnRecognizer
@@ -34,7 +35,9 @@ class ScriptedServer:
         voice_detector: Makes a voice detector for each connection; if not given, whatever is
             louder than `floor` is speech.
         floor: The magnitude up to which a sample is silence.
-        options: What else `serve` takes, such as `api_key`, `runtime`, `diarizer`, `aligner`.
+        diarizer: Whether speakers can be told apart. Here no final waits for that, as it does on
+            Baseten, unless a `Diarizer` says how long.
+        options: What else `serve` takes, such as `api_key`, `runtime`, `aligner`.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class ScriptedServer:
         model: Dialect = "whisper",
         voice_detector: VoiceDetectorFactory | None = None,
         floor: int = FLOOR,
+        diarizer: bool | Diarizer = False,
         **options: Any,
     ) -> None:
         check_model(model)
@@ -53,6 +57,7 @@ class ScriptedServer:
             model=model,
             recognizer=self._recognizer,
             voice_detector=voice_detector or (lambda: AmplitudeDetector(floor)),
+            diarizer=Diarizer(max_wait_s=0) if diarizer is True else diarizer,
             **options,
         )
         self._thread = ServerThread(serving)

@@ -27,7 +27,8 @@ def finals_twice(message: Message) -> list[Message]:
 
 
 def without_language(message: Message) -> list[Message]:
-    for part in [message, *message.get("segments", [])]:
+    pending = message.get("next_partial") or {}
+    for part in [message, pending, *message.get("segments", [])]:
         if "language_code" in part:
             part |= {"language_code": None, "language_prob": None}
     return [message]
