@@ -35,7 +35,7 @@ STT_OPTIONS: dict[Model, dict[str, Any]] = {
     "qwen3-asr": {"model": "qwen3-asr", "show_word_timestamps": True},
 }
 SERVER_OPTIONS: dict[Model, dict[str, Any]] = {
-    "whisper": {"model": "whisper"},
+    "whisper": {"model": "whisper", "word_step_s": 0},  # words have their exact times
     "qwen3-asr": {"model": "qwen3-asr", "aligner": True},
 }
 
