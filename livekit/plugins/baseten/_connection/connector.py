@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import aiohttp
@@ -69,10 +70,8 @@ class Connector:
         session = new_session()
         ready = await self._ready.here().taken(session, timeout_s)
         left_s = max(timeout_s - (_now() - started_s), 0.001)
-        try:
+        with _timed_out_after(timeout_s):
             connection = ready or await self._open_new(session, timeout_s=left_s)
-        except ConnectTimedOut:
-            raise ConnectTimedOut(timeout_s) from None  # what was asked for, not what was left
         return Opened(connection, _now() - started_s, is_reused=ready is not None)
 
     async def open_patiently(
@@ -90,10 +89,9 @@ class Connector:
             while True:
                 left_s = timeout_s - (_now() - started_s)
                 try:
-                    opened = await self.open(new_session, timeout_s=max(left_s, 0.001))
+                    with _timed_out_after(timeout_s):
+                        opened = await self.open(new_session, timeout_s=max(left_s, 0.001))
                     return Opened(opened.connection, _now() - started_s, opened.is_reused)
-                except ConnectTimedOut:
-                    raise ConnectTimedOut(timeout_s) from None
                 except BasetenError as e:
                     delay_s = _delay_s(e, attempt)
                     if not rule_for(e).may_be_waking or _now() + delay_s >= started_s + timeout_s:
@@ -125,7 +123,8 @@ class Connector:
         started_s, attempt = _now(), 0
         while True:
             left_s = max(timeout_s - (_now() - started_s), 0.001)
-            connection = (await self.open_patiently(new_session, timeout_s=left_s)).connection
+            with _timed_out_after(timeout_s):
+                connection = (await self.open_patiently(new_session, timeout_s=left_s)).connection
             left_s = max(timeout_s - (_now() - started_s), 0.001)
             try:
                 async with timeout(left_s):
@@ -171,6 +170,15 @@ class Connector:
             ping_interval_s=self._ping_interval_s,
         )
         return Connection(session, socket, handshake_s=_now() - asked_s)
+
+
+@contextlib.contextmanager
+def _timed_out_after(timeout_s: float) -> Iterator[None]:
+    """An error names the time that was asked for, not what was left of it for the last step."""
+    try:
+        yield
+    except ConnectTimedOut:
+        raise ConnectTimedOut(timeout_s) from None
 
 
 def _now() -> float:
