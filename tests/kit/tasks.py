@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
+
+import pytest
 
 
 def tasks() -> frozenset[asyncio.Task[Any]]:
@@ -20,3 +23,11 @@ async def leaked_tasks(known: frozenset[asyncio.Task[Any]] = frozenset()) -> lis
             return []
         await asyncio.sleep(0.01)
     return sorted(str(task.get_coro()) for task in left)
+
+
+@pytest.fixture(autouse=True)
+async def no_task_outlives_its_test() -> AsyncIterator[None]:
+    """What a test starts ends with it, or it leaks in every call. For a folder's conftest."""
+    known = tasks()
+    yield
+    assert not await leaked_tasks(known)
