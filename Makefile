@@ -38,7 +38,7 @@ endif
 lint: $(SETUP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy livekit examples
+	$(BIN)/mypy livekit examples tests
 
 bench: $(SETUP) ## measure speed beside other plugins, for an hour; fills docs/performance.md
 	$(BIN)/python benchmarks/instructions.py --write

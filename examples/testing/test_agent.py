@@ -5,16 +5,34 @@ pytest examples/testing
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
-from agent import CANNOT_HEAR, Booking
-from conftest import Call
+from agent import CANNOT_HEAR, Booking, Restaurant, TableAgent, take_calls
+from call import Call, Mind
 
 from livekit.agents import RunResult
+from livekit.plugins import baseten
 from livekit.plugins.baseten.emulator import ScriptedServer, faults
 from livekit.plugins.baseten.testing import Caller
 
 FOR_FOUR = "a table for four at eight"
 BOOK_FOR_FOUR = {"book_table": {"guests": 4, "at": "20:00"}}
+
+
+@pytest.fixture
+async def call(baseten_server: ScriptedServer, baseten_caller: Caller) -> AsyncIterator[Call]:
+    mind, restaurant = Mind(), Restaurant()
+    ears = baseten.STT(model_endpoint=baseten_server.url, api_key="our-key")
+    session = take_calls(ears, mind, restaurant)
+    session.input.audio = baseten_caller
+    call = Call(session, mind, restaurant)
+    call.listen()
+    await session.start(TableAgent())
+    yield call
+    mind.may_finish.set()
+    await session.aclose()
+    await ears.aclose()
 
 
 async def test_a_table_is_booked(

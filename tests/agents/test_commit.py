@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from kit.harness import Played, Scene, play_once, scene
-from kit.loopback import Model
 from kit.stage import SAMPLE_RATE_HZ, YOUNG_MAN, Mode, Script, script
+
+from livekit.plugins.baseten._core.options import Model
 
 TIMEOUT_S = 10.0
 PROMPT_S = 1.5  # a flush after a sound that may have been speech is given a second

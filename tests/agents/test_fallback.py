@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import pytest
 from kit import grammar
 from kit.harness import KEY, SERVER_OPTIONS, STT_OPTIONS, Overheard, Played, overhear, play_once
-from kit.loopback import Model
 from kit.prompter import Prompter
 from kit.stage import SELFISH, YOUNG_MAN, Call, calling, script
 
 from livekit.agents import APIConnectionError, APIError, APIStatusError, APITimeoutError, stt
 from livekit.agents.stt import AvailabilityChangedEvent, FallbackAdapter, STTError
 from livekit.plugins import baseten
+from livekit.plugins.baseten._core.options import Model
 from livekit.plugins.baseten.emulator import Server, SileroDetector, faults, serve
 
 # Who fails is found out before the first word, and recovery is heard in the second line.

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from kit.harness import KEY, Overheard, Played, Scene, play_once, scene
-from kit.loopback import Model
 from kit.stage import LEISURE, SAMPLE_RATE_HZ, SELFISH, YOUNG_MAN, Mode, script
 from numpy.typing import NDArray
 
 from livekit.agents import Agent, APIConnectionError, APIStatusError, STTContextOptions
 from livekit.agents.stt import SpeechEventType as Kind
+from livekit.plugins.baseten._core.options import Model
 from livekit.plugins.baseten.emulator import faults
 
 TWO_LINES = script(0.5, YOUNG_MAN, 2.0, SELFISH, 1.4)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
 from kit.harness import Scene, play, scene
-from kit.loopback import Model
 from kit.stage import LEISURE, YOUNG_MAN, script
 
+from livekit.plugins.baseten._core.options import Model
 from livekit.plugins.baseten.emulator import SphinxRecognizer
 
 SPOKEN = script(0.5, YOUNG_MAN, 1.8, LEISURE, 2.0)
@@ -49,7 +49,9 @@ def of_model() -> Iterator[Callable[[Model], Scene]]:
 
         @functools.cache
         def of_model(model: Model) -> Scene:
-            scenes = {model: functools.partial(conversation, recognizer, model)}
+            scenes: dict[str, Callable[[], Awaitable[Scene]]] = {
+                model: functools.partial(conversation, recognizer, model)
+            }
             return play(scenes)[model].value
 
         yield of_model

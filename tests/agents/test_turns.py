@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from kit.harness import Played, Scene, play_once, scene
-from kit.loopback import Model
 from kit.stage import SELFISH, YOUNG_MAN, Mode, Script, script
 
 from livekit import rtc
 from livekit.agents import Agent, ModelSettings, stt
 from livekit.agents.stt import SpeechEventType as Kind
+from livekit.plugins.baseten._core.options import Model
 from livekit.plugins.baseten.emulator import Connection
 
 SHORT = script(0.5, YOUNG_MAN, 2.0, SELFISH, 2.0, YOUNG_MAN, 1.2)

@@ -538,7 +538,7 @@ async def test_on_a_terminal_many_files_are_counted(
 ) -> None:
     gate.passes = 2
     files = [talk, tmp_path / "missing.mp3", coded_file(tmp_path / "other.flac", SPEECH)]
-    options = ["--jobs", "1", "-o", tmp_path / "texts"]
+    options = ["--jobs", "1", "-o", str(tmp_path / "texts")]
     async with (
         serve(recognizer=gate) as server,
         transcribe.started(*files, *options, url=server.url, terminal=screen.terminal) as process,

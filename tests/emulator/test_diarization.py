@@ -79,7 +79,7 @@ def test_without_a_diarizer_it_is_off(connected: Connect) -> None:
     ],
 )
 def test_of_the_deprecated_flags_the_one_for_sentences_wins(
-    connected: Connect, flags: dict[str, bool], segments: list[str]
+    connected: Connect, flags: dict[str, Any], segments: list[str]
 ) -> None:
     words = talk("Hello", "A") + talk("you", "B", 0.1)
     connection = diarizing(connected, words, diarization_granularity="segment", **flags)

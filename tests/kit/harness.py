@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from kit.loopback import Model
 from kit.tasks import leaked_tasks
 
 from livekit.agents import stt
 from livekit.agents.metrics import STTMetrics
 from livekit.agents.stt import SpeechEventType as Kind
 from livekit.plugins import baseten
+from livekit.plugins.baseten._core.options import Model
 from livekit.plugins.baseten.emulator import Connection, Server, SileroDetector, faults, serve
 
 from . import clock, grammar

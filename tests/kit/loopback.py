@@ -198,6 +198,7 @@ def check(events: list[Event], speech: CodedSpeech, *, offset_s: float = 0.0) ->
             words += data.words or []
     assert [str(word) for word in words] == [word.text for word in speech.words]
     for word, spoken in zip(words, speech.words, strict=True):
+        assert isinstance(word.start_time, float) and isinstance(word.end_time, float)
         assert abs(word.start_time - offset_s - spoken.start_s) < FRAME_S
         assert abs(word.end_time - offset_s - spoken.end_s) < FRAME_S
     check_order(events)

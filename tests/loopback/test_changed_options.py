@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from kit.loopback import Kind, Listener, calling, check, only, serve, working
+from kit.loopback import Listener, calling, check, only, serve, working
 
 from livekit.agents import APIConnectOptions
+from livekit.agents.stt import SpeechEventType as Kind
 from livekit.plugins.baseten._livekit import options_change as _changeover
 from livekit.plugins.baseten.emulator import Connection, Server, coded_speech, faults
 
@@ -54,7 +55,8 @@ async def test_ten_calls_within_50_ms_open_one_connection() -> None:
         await finish(listener)
         assert len(server.handshakes) == 2
         assert language_of(server.connections[1]) == "de"
-        assert server.connections[1].metadata["streaming_vad_config"]["threshold"] == 0.39
+        changed = server.connections[1].metadata or {}
+        assert changed["streaming_vad_config"]["threshold"] == 0.39
         finals = [e for e in listener.events if e.type is Kind.FINAL_TRANSCRIPT]
         assert finals[0].alternatives[0].language == "en"
 

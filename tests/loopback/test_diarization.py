@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from kit.loopback import Listener, client, listening
 from livekit.agents import stt
 from livekit.agents.stt import MultiSpeakerAdapter
 from livekit.plugins.baseten._core import stalls
+from livekit.plugins.baseten._core.utterance import Phase
 from livekit.plugins.baseten.emulator import (
     CodedRecognizer,
     CodedSpeech,
@@ -81,6 +83,10 @@ def spoken(events: list[stt.SpeechEvent]) -> list[stt.SpeechData]:
 
 def said(events: list[stt.SpeechEvent]) -> list[tuple[str | None, str]]:
     return [(data.speaker_id, data.text) for data in spoken(events)]
+
+
+def has_said(listener: Listener, word: str) -> bool:
+    return word in listener.said()
 
 
 # Finals wait for their speakers until the end of the audio; a test that goes on in mid-call has no
@@ -247,7 +253,7 @@ async def test_a_reconnection_after_every_final_doubles_no_word(granularity: Any
             stop = 2 * (spoken_at.end_samples + 8000)  # well into the pause, before the next
             listener.push(talk.speech.pcm[at:stop])
             at = stop
-            await listener.until(lambda said=word[0]: said in listener.said())
+            await listener.until(functools.partial(has_said, listener, word[0]))
             server.connections[-1].reset()
         listener.push(talk.speech.pcm[at:])
         listener.stream.end_input()
@@ -344,7 +350,7 @@ async def test_a_final_that_waits_for_its_speaker_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is not asked for again as if the model owed it."""
-    for phase in stalls.Phase:
+    for phase in Phase:
         monkeypatch.setitem(stalls._UTTERANCE_SILENCE_S, phase, 0.1)
     talk = Talk("Good morning. | Who/B are/B you?/B")
     async with (

@@ -44,7 +44,8 @@ SPEECH = coded_speech([(8000, 4000), (800, 4000), (16_000, 4000), (800, 4000)], 
 def recording(number: str) -> bytes:
     with wave.open(str(RECORDINGS / f"sense_and_sensibility_01-{number}.wav")) as file:
         assert file.getframerate() == 16_000
-        return file.readframes(file.getnframes())
+        pcm: bytes = file.readframes(file.getnframes())
+    return pcm
 
 
 def measured(speech_to_text: stt.STT) -> list[STTMetrics]:

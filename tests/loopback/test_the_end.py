@@ -8,9 +8,10 @@ import gc
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from kit.loopback import Kind, Listener, calling, check, client, only, push, serve
+from kit.loopback import Listener, calling, check, client, only, push, serve
 
 from livekit.agents import APIConnectOptions, APIError, APITimeoutError
+from livekit.agents.stt import SpeechEventType as Kind
 from livekit.plugins.baseten._core.session import Patience
 from livekit.plugins.baseten._livekit import options_change as _changeover
 from livekit.plugins.baseten.emulator import Server, coded_speech, faults

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 from kit.client import frame
-from kit.loopback import Kind, calling, check, client, listening, only, serve, working
+from kit.loopback import calling, check, client, listening, only, serve, working
 
 from livekit.agents import (
     APIConnectionError,
@@ -16,6 +17,7 @@ from livekit.agents import (
     APIStatusError,
     APITimeoutError,
 )
+from livekit.agents.stt import SpeechEventType as Kind
 from livekit.plugins.baseten._connection import connector as _connector
 from livekit.plugins.baseten._core import retries as _retries
 from livekit.plugins.baseten._core import user_audio as _user_audio
@@ -285,7 +287,7 @@ async def test_a_time_that_nobody_can_read_is_no_time() -> None:
 
 
 async def test_a_muted_call_costs_no_connection() -> None:
-    bounds = {"health_check_interval_s": 0.1, "health_check_timeout_s": 0.1}
+    bounds: dict[str, Any] = {"health_check_interval_s": 0.1, "health_check_timeout_s": 0.1}
     async with serve() as server, calling(server, **bounds) as listener:
         listener.push(SPEECH.pcm)
         await listener.until_said(SPEECH)
@@ -299,7 +301,7 @@ async def test_a_muted_call_costs_no_connection() -> None:
 
 
 async def test_a_user_who_mutes_in_mid_word_costs_no_connection_and_ends_his_turn() -> None:
-    bounds = {"health_check_interval_s": 0.1, "health_check_timeout_s": 0.2}
+    bounds: dict[str, Any] = {"health_check_interval_s": 0.1, "health_check_timeout_s": 0.2}
     half = len(SPEECH.pcm) // 4 * 2 + 1024
     async with serve() as server, calling(server, **bounds) as listener:
         listener.push(SPEECH.pcm[:half])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import socket
@@ -145,6 +146,9 @@ class Call:
         server = self.server
         await self.until(lambda: server.chunks >= least and self.transcripts >= server.results)
 
+    def has_heard(self, chunks: int) -> bool:
+        return self.server.chunks >= chunks
+
     async def until(self, predicate: Callable[[], bool]) -> None:
         while not predicate():  # noqa: ASYNC110
             await asyncio.sleep(0.001)  # the server is in another thread
@@ -237,10 +241,10 @@ async def test_frames_that_are_ready_together_are_written_together(call: Call) -
     """A system call for each would cost more than all else that is done for a frame."""
     writes, before = Writes(), call.server.chunks
     for _ in range(5):
-        heard = call.server.chunks
+        most_of_it = call.server.chunks + 18
         with profiled(writes):
             call.push_at_once(seconds=0.64)  # twenty chunks, from one frame
-        await call.until(lambda heard=heard: call.server.chunks >= heard + 18)
+        await call.until(functools.partial(call.has_heard, most_of_it))
     assert call.server.chunks > before + 90
     assert writes.count == 5
 

@@ -173,7 +173,7 @@ def test_the_sound_is_the_audio(made: str) -> None:
 
 
 def decoded(data: bytes) -> Any:
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         return np.concatenate([f.to_ndarray().reshape(-1) for f in container.decode(audio=0)])
 
 

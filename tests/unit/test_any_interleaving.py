@@ -30,7 +30,7 @@ from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech
 FIRST_WORD = 1001
 
 # On both sides of what ends an utterance, and of a frame.
-GAPS = (0, 1, 511, 800, 3000, 5120, PAUSE_JOINS_SAMPLES - 1, PAUSE_JOINS_SAMPLES)
+GAPS: tuple[int, ...] = (0, 1, 511, 800, 3000, 5120, PAUSE_JOINS_SAMPLES - 1, PAUSE_JOINS_SAMPLES)
 GAPS += (PAUSE_ENDS_SAMPLES, PAUSE_ENDS_SAMPLES + 1, 7000, 16_000, 40_000)
 # At least two frames: where the server's buffer runs over, its detector misses one.
 LENGTHS = (1024, 1500, 4000, 9000)

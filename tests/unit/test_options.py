@@ -311,7 +311,7 @@ def test_a_number_out_of_range_is_an_error_with_its_name_value_and_range(
     name: str, value: Any
 ) -> None:
     with pytest.raises(ValueError, match=f"^{name}=") as e:
-        new_stt(**{name: value})
+        new_stt(ENDPOINT, **{name: value})
     assert f"{name}={value!r}" in str(e.value)
     assert any(bound in str(e.value) for bound in ("at least", "above", "at most", "finite"))
     assert "input should" not in str(e.value)
@@ -345,7 +345,7 @@ def test_a_limit_out_of_range_is_an_error_with_its_name_value_and_range(
     name: str, value: float
 ) -> None:
     with pytest.raises(ValueError, match=f"^{name}=") as e:
-        new_stt(**{name: value})
+        new_stt(ENDPOINT, **{name: value})
     assert f"{name}={value!r}" in str(e.value)
     assert "at least 0" in str(e.value) or "above 0" in str(e.value)
 
@@ -374,7 +374,7 @@ async def test_a_replay_buffer_without_end_is_refused_or_works() -> None:
 )
 def test_what_is_no_value_at_all_is_an_error_in_plain_words(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name}=") as e:
-        new_stt(**{name: value})
+        new_stt(ENDPOINT, **{name: value})
     assert repr(value) in str(e.value)
     assert "input should" not in str(e.value).lower()
     assert "pydantic" not in str(e.value)
@@ -397,7 +397,7 @@ def test_what_is_no_value_at_all_is_an_error_in_plain_words(name: str, value: An
     ],
 )
 def test_the_ends_of_a_range_are_in_it(name: str, value: float) -> None:
-    new_stt(**{name: value})
+    new_stt(ENDPOINT, **{name: value})
 
 
 # What the plugin before this one took
@@ -501,7 +501,7 @@ def test_the_capabilities_are_what_the_options_make_of_them() -> None:
 
 @pytest.mark.parametrize("how", ["constructor", "update"])
 def test_the_capabilities_follow_the_options(how: str) -> None:
-    changes = {
+    changes: dict[str, Any] = {
         "enable_partial_transcripts": False,
         "show_word_timestamps": False,
         "enable_diarization": True,
@@ -527,7 +527,7 @@ def test_options_do_not_change_and_an_update_without_a_change_is_the_same_value(
     assert options.updated(language="de") is not options
     assert options.language == "en"
     with pytest.raises(ValueError, match="frozen"):
-        options.language = "de"  # type: ignore[misc]
+        options.language = "de"
 
 
 def test_an_option_that_does_not_exist_is_an_error() -> None:

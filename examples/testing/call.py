@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from agent import Restaurant, TableAgent, take_calls
+from agent import Restaurant
 
 from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, AgentSession, APIConnectOptions, llm
 from livekit.agents.voice import ConversationItemAddedEvent
-from livekit.plugins import baseten
-from livekit.plugins.baseten.emulator import ScriptedServer
-from livekit.plugins.baseten.testing import Caller
 
 ANSWER_WITHIN_S = 10.0
 
@@ -110,18 +107,3 @@ class Call:
     def _closed(self, _: object) -> None:
         self.is_over = True
         self._changed.set()
-
-
-@pytest.fixture
-async def call(baseten_server: ScriptedServer, baseten_caller: Caller) -> AsyncIterator[Call]:
-    mind, restaurant = Mind(), Restaurant()
-    ears = baseten.STT(model_endpoint=baseten_server.url, api_key="our-key")
-    session = take_calls(ears, mind, restaurant)
-    session.input.audio = baseten_caller
-    call = Call(session, mind, restaurant)
-    call.listen()
-    await session.start(TableAgent())
-    yield call
-    mind.may_finish.set()
-    await session.aclose()
-    await ears.aclose()
