@@ -32,6 +32,11 @@ NOT_INSTALLED = (
     'pip install "livekit-plugins-baseten[emulator]"'
 )
 
+UNUSED = (
+    "@pytest.mark.baseten_server(...) has no effect: the test does not use the fixture "
+    "`baseten_server`"
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
@@ -52,9 +57,16 @@ def baseten_serve(request: pytest.FixtureRequest) -> Iterator[Serve]:
     with contextlib.ExitStack() as running:
 
         def serve(*plan: object, **options: object) -> ScriptedServer:
-            server = running.enter_context(ScriptedServer(*plan, **options))  # type: ignore[arg-type]
-            servers.append(server)
-            return server
+            __tracebackhide__ = True
+            made = ScriptedServer(*plan, **options)  # type: ignore[arg-type]
+            why_not = ""
+            try:
+                servers.append(running.enter_context(made))
+            except Exception as e:  # noqa: BLE001 - whatever it is, it is said in a line
+                why_not = _why_not(e)
+            if why_not:
+                pytest.fail(why_not, pytrace=False)
+            return made
 
         yield serve
 
@@ -80,6 +92,24 @@ def baseten_caller(baseten_server: ScriptedServer) -> Caller:
     from livekit.plugins.baseten.testing import Caller
 
     return Caller(baseten_server)
+
+
+def _why_not(error: Exception) -> str:
+    told = f"baseten_server cannot be started: {str(error).rstrip('.') or type(error).__name__}"
+    if type(error).__module__ == "pytest_socket":
+        told += (
+            ". It needs sockets on this machine: --allow-hosts=127.0.0.1 --allow-unix-socket in "
+            "place of --disable-socket, or the test's fixture `socket_enabled`"
+        )
+    return told
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a test's own marker that nothing looks at."""
+    is_marked = any(mark.name == "baseten_server" for mark in item.own_markers)
+    names = getattr(item, "fixturenames", ())
+    if is_marked and not {"baseten_server", "request"} & set(names):
+        pytest.fail(UNUSED, pytrace=False)
 
 
 @pytest.hookimpl(hookwrapper=True)  # the older kind, which every pytest has

@@ -30,14 +30,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from livekit.plugins.baseten._cli import app
-from livekit.plugins.baseten._cli.serve.fault_options import (
-    BadFault,
-    Repeated,
-    described,
-    listing,
-    parsed,
-)
 from livekit.plugins.baseten.emulator import coded_speech, faults
+from livekit.plugins.baseten.emulator.faults.plan import Plan
+from livekit.plugins.baseten.emulator.faults.spelling import BadFault, described, listing, parsed
 
 SERVE = [sys.executable, "-m", "livekit.plugins.baseten", "serve"]
 RECORDING = AUDIO / "sense_and_sensibility_01-0880.wav"
@@ -195,7 +190,7 @@ def test_a_fault_in_words(text: str, entry: faults.Entry) -> None:
         ("close:1006", "1006 cannot be sent"),
         ("error:a,b,yes", "'yes' is not true or false"),
         ("error-shape:there", "not one of message, error, body.message, body.error"),
-        ("reset+duplicate+rest", "--fault rest:"),
+        ("reset+duplicate+rest", "rest: there is none"),
     ],
 )
 def test_what_is_wrong_with_a_fault_and_what_is_right(text: str, told: str) -> None:
@@ -222,7 +217,7 @@ def test_a_fault_is_shown_as_it_is_written(text: str) -> None:
 
 
 def test_a_plan_that_begins_again() -> None:
-    plan = Repeated([None, faults.Duplicate()])
+    plan = Plan([None, faults.Duplicate()], is_repeated=True)
     assert [plan.popleft() for _ in range(5)] == [
         None,
         faults.Duplicate(),

@@ -11,6 +11,7 @@ import pytest
 
 from livekit.agents import Agent, AgentSession, UserInputTranscribedEvent, llm
 from livekit.plugins import baseten
+from livekit.plugins.baseten import testing
 from livekit.plugins.baseten.emulator import ScriptedServer, faults, utterance
 from livekit.plugins.baseten.testing import Caller
 
@@ -122,6 +123,17 @@ async def test_the_pace_is_that_of_speech_where_asked() -> None:
             assert await listener.turn() == "hello"
             await server.until(lambda: server.connections[0].seconds >= 0.8)
         assert took_s >= 0.79
+
+
+async def test_nobody_to_talk_to_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "TAKEN_WITHIN_S", 0.1)
+    with ScriptedServer() as server:
+        with pytest.raises(RuntimeError, match="nobody has taken what the caller says"):
+            await Caller(server).say("hello")
+        with pytest.raises(ValueError, match="seconds=0"):
+            await Caller(server).say("hello", seconds=0)
+        with pytest.raises(ValueError, match="middle of a sample"):
+            await Caller(server).play(b"\0")
 
 
 async def test_who_hangs_up_on_the_caller_does_not_keep_the_test_waiting() -> None:

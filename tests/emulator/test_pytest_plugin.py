@@ -156,6 +156,78 @@ def test_option(baseten_server):
     assert "baseten_pytest.py" not in ran.stdout.str()
 
 
+def test_a_marker_that_is_about_nothing_is_told_in_a_line(pytester: pytest.Pytester) -> None:
+    text = """
+@pytest.mark.baseten_server(None, faults.Reset)
+def test_class(baseten_server):
+    pass
+
+@pytest.mark.baseten_server("resett@3000")
+def test_words(baseten_server):
+    pass
+
+@pytest.mark.baseten_server(faults.Reset())
+def test_without_the_fixture():
+    pass
+"""
+    ran = run(pytester, test_it=text)
+    ran.assert_outcomes(errors=3)
+    ran.stdout.fnmatch_lines(
+        [
+            "@pytest.mark.baseten_server(...): faults.Reset is a class *",
+            "@pytest.mark.baseten_server(...): resett@3000: there is none of this name; *",
+            "*has no effect: the test does not use the fixture `baseten_server`",
+        ]
+    )
+    assert "baseten_pytest.py" not in ran.stdout.str()
+
+
+FORBIDDEN = """
+import socket
+import pytest
+
+@pytest.fixture(autouse=True)
+def no_sockets(monkeypatch):
+    class Forbidden(socket.socket):  # as pytest-socket does
+        def __new__(cls, *args, **kwargs):
+            raise RuntimeError("a test tried to use socket.socket")
+    monkeypatch.setattr(socket, "socket", Forbidden)
+"""
+
+EXHAUSTED = """
+import os, pytest, resource
+
+@pytest.fixture(autouse=True)
+def no_descriptors():
+    from livekit.plugins.baseten.emulator import ScriptedServer  # imports open files
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+"""
+
+
+@pytest.mark.parametrize(
+    ("conftest", "cause"),
+    [(FORBIDDEN, "a test tried to use socket.socket"), (EXHAUSTED, "*Too many open files*")],
+    ids=["sockets are forbidden", "no descriptor is free"],
+)
+def test_a_server_that_cannot_start_fails_with_the_cause(
+    pytester: pytest.Pytester, conftest: str, cause: str
+) -> None:
+    pytest.importorskip("resource")
+    pytester.makeconftest(conftest)
+    # Without pytest-asyncio: it would make an event loop itself.
+    ran = run(
+        pytester, "-W", "error", "-p", "no:asyncio", test_it="def test_it(baseten_server): ..."
+    )
+    ran.assert_outcomes(errors=1)
+    ran.stdout.fnmatch_lines([f"baseten_server cannot be started: {cause}"])
+    assert "Traceback" not in ran.stdout.str()
+
+
 def test_a_test_that_fails_shows_what_was_received_and_no_key(pytester: pytest.Pytester) -> None:
     text = """
 def test_it(baseten_server):

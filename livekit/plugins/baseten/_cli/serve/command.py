@@ -40,7 +40,7 @@ class ServeCommand(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super().format_help(ctx, formatter)
         try:
-            from .fault_options import listing
+            from ...emulator.faults.spelling import listing
         except ImportError:
             out.print(f" Faults: {NOT_INSTALLED}")
             return
@@ -132,6 +132,8 @@ def serve(
         raise typer.BadParameter("--script is for --recognizer script")
     if repeat and not fault:
         raise typer.BadParameter("--repeat is for --fault: there is nothing to repeat")
+    if runtime != "current" and model is not ModelName.whisper:
+        raise typer.BadParameter("--runtime is for --model whisper")
     if runtime != "current" and not re.fullmatch(r"\d+(\.\d+){0,2}", runtime):
         raise typer.BadParameter(f"--runtime {runtime}: a version such as 0.4, or current")
     try:
@@ -160,17 +162,17 @@ def serve(
 
 
 def _plan(texts: list[str]) -> tuple[faults.Entry, ...]:
-    from .fault_options import BadFault, parsed
+    from ...emulator.faults.spelling import BadFault, parsed
 
     try:
         return tuple(parsed(text) for text in texts)
     except BadFault as e:
-        fail(str(e), status=2)
+        fail(f"--fault {e}", status=2)
 
 
 async def _serve(setting: _Setting) -> None:
     from ...emulator import serve as serve_emulator
-    from .fault_options import Repeated
+    from ...emulator.faults.plan import Plan
     from .streams import Streams
 
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
@@ -199,8 +201,8 @@ async def _serve(setting: _Setting) -> None:
                 handshake_observer=streams.handshake,
             )
         )
-        if setting.repeat and setting.plan:
-            server.plan = Repeated(setting.plan)
+        if setting.repeat:
+            server.plan = Plan(setting.plan, is_repeated=True)
         _announce(setting, server.url)
         await announced.enter_async_context(_view(setting, streams))
         await stopped.wait()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .fault_options import described
+from ...emulator.faults.spelling import described
 
 if TYPE_CHECKING:
     from ...emulator import Connection, Event, Handshake
@@ -31,7 +31,7 @@ class Stream:
         text: The last partial or final, or what the last error says.
         is_settled: It is a final.
         struck: The faults that struck or are in effect.
-        pending: Those that wait for their count of samples.
+        pending: Those that wait for their occasion.
     """
 
     number: int | None

@@ -15,13 +15,16 @@ from .whisper import WhisperSession
 Dialect = Literal["whisper", "qwen3-asr"]
 
 
-def check_model(model: str) -> None:
+def check_model(model: str, *, diarizer: bool | Diarizer = False, runtime: str = "current") -> None:
     """
     Raises:
-        ValueError: There is no such model.
+        ValueError: There is no such model, or it has not what is asked for.
     """
     if model not in get_args(Dialect):
         raise ValueError(f"model={model!r}: there are {' and '.join(map(repr, get_args(Dialect)))}")
+    if model == "qwen3-asr" and (diarizer or runtime != "current"):
+        asked = f"diarizer={diarizer!r}" if diarizer else f"runtime={runtime!r}"
+        raise ValueError(f"{asked}: of Whisper's runtime; Qwen3-ASR has none")
 
 
 def session_of(

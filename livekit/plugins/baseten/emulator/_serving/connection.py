@@ -20,8 +20,9 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from .. import faults
 from .._models.session import REFUSED, Closing, Message, ServerSession
-from ..faults.fault import Conditions, Fault, Strike
+from ..faults.fault import Conditions, Fault
 from ..faults.rewriting import Rewriter
 from .conduct import Conduct, Event
 from .hearing import Hearing
@@ -152,7 +153,7 @@ class Connection:
         """
         if fault.is_of_the_start:
             raise ValueError(f"{fault} strikes at the start of a connection, and this one is open")
-        fault.delayed(self._session.received_samples).apply(self._conditions)
+        self._conditions.take(fault.delayed(self._session.received_samples))
         self._plan.append(fault)
         if self._session.is_introduced:
             self._strike()
@@ -163,9 +164,9 @@ class Connection:
         return list(self._plan)
 
     @property
-    def pending(self) -> list[Strike]:
-        """The faults that wait for their count of samples."""
-        return list(self._conditions.strikes)
+    def pending(self) -> list[Fault]:
+        """The faults that wait for their occasion: a count of samples, a message to change."""
+        return list(self._conditions.waiting)
 
     # What the server does with it.
 
@@ -211,6 +212,8 @@ class Connection:
         await self._websocket.wait_closed()
 
     def _received(self, frame: str | bytes) -> None:
+        if self._conditions.waiting:
+            self._note_occasions(frame)
         if self._conditions.refuses_metadata and not self._session.is_introduced:
             self.end(REFUSED.code, REFUSED.reason)
             return
@@ -221,6 +224,14 @@ class Connection:
         self._pump()
         if self._session.is_introduced:
             self._strike()
+
+    def _note_occasions(self, frame: str | bytes) -> None:
+        """A frame is what some faults wait for."""
+        self._conditions.struck(faults.SlowReading)
+        self._conditions.struck(faults.RejectMetadata)
+        if self._session.is_end_of_audio(frame):
+            self._conditions.struck(faults.NeverAcknowledge)
+            self._conditions.struck(faults.NeverFinish)
 
     def _pump(self) -> None:
         """Take over what the session has to say, and wake whom it concerns."""
@@ -277,7 +288,8 @@ class Connection:
         self._changed(self, "sent")
 
     def _strike(self) -> None:
-        due = [f for f in self.pending if self._session.received_samples >= f.after_samples]
-        for fault in due:
+        received = self._session.received_samples
+        for fault in [f for f in self._conditions.strikes if received >= f.after_samples]:
             self._conditions.strikes.remove(fault)
+            self._conditions.waiting.remove(fault)
             fault.strike(self)

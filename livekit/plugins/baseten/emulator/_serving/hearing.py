@@ -6,6 +6,7 @@ import asyncio
 import traceback
 from collections.abc import Callable, Sequence
 
+from .. import faults
 from .._models.session import Job, ServerSession
 from .._recognizers.recognizer import Attentive, Ear, Recognizer, Word
 from ..faults.fault import Conditions
@@ -52,6 +53,7 @@ class Hearing:
                 await self._work.wait()
                 self._work.clear()
                 continue
+            self._conditions.struck(faults.SlowRecognition)
             await asyncio.sleep(self._latency_s(job))
             self._finals += job.is_final
             try:
@@ -64,12 +66,13 @@ class Hearing:
                     job,
                     words,
                     self._conduct.now_s(),
-                    possible_hallucination=self._is_hallucinating(),
+                    possible_hallucination=self._hallucinates(),
                 )
             self._recognized()
 
     async def _words(self, job: Job) -> Sequence[Word]:
         if job.is_final and self._finals in self._conditions.failing_finals:
+            self._conditions.struck(faults.FailTranscription, number=self._finals)
             raise RuntimeError(f"transcription {self._finals} was planned to fail")
         if not job.pcm:
             return []  # a commit with nothing to hear is answered all the same
@@ -86,6 +89,9 @@ class Hearing:
             own_s = self._ear.latency_s(job.pcm, is_final=job.is_final)
         return self._conduct.latency_s + self._conditions.recognition_delay_s + own_s
 
-    def _is_hallucinating(self) -> bool:
+    def _hallucinates(self) -> bool:
         after = self._conditions.hallucinates_after
-        return after is not None and self._results > after
+        if after is None or self._results <= after:
+            return False
+        self._conditions.struck(faults.Hallucination)
+        return True

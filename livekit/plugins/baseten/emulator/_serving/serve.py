@@ -7,7 +7,6 @@ import ssl as tls
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from .. import faults
 from .._models.dialects import Dialect, check_model, session_of
 from .._models.session import ServerSession
 from .._models.speakers import Diarizer
@@ -16,6 +15,7 @@ from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
 from .._recognizers.coded import CodedRecognizer
 from .._recognizers.recognizer import Recognizer
 from ..faults.fault import Conditions
+from ..faults.plan import Planned
 from .conduct import Conduct, Event
 from .connection import Connection
 from .handshake import Handshake
@@ -26,7 +26,7 @@ BLOCKING_RECOGNITIONS = 8
 
 @contextlib.asynccontextmanager
 async def serve(
-    *plan: faults.Entry,
+    *plan: Planned,
     model: Dialect = "whisper",
     recognizer: Recognizer | None = None,
     voice_detector: VoiceDetectorFactory = AmplitudeDetector,
@@ -48,7 +48,8 @@ async def serve(
 
     Args:
         plan: What goes wrong: the n-th handshake gets the n-th entry, later ones none. An entry
-            is a fault, a tuple of faults, or `None`.
+            is a fault, a tuple of faults, or `None`; or a fault in the words of the command line,
+            "reset@16000".
         model: Which dialect is spoken.
         recognizer: What hears; `CodedRecognizer` if not given. It is not closed with the server.
         voice_detector: Makes a voice detector for each connection.
@@ -68,8 +69,13 @@ async def serve(
             server that runs for days should do without.
         observer: Told of everything that happens to a connection.
         handshake_observer: Told of every upgrade, when it is asked for and when it is answered.
+
+    Raises:
+        OSError: It cannot listen there.
+        TypeError: Something in ``plan`` is no fault.
+        ValueError: There is no such model, it has not what is asked for, or no such fault.
     """
-    check_model(model)
+    check_model(model, diarizer=diarizer, runtime=runtime)
     executor = ThreadPoolExecutor(BLOCKING_RECOGNITIONS, "emulator")
     conduct = Conduct(recognizer or CodedRecognizer(), executor, latency_s, delay_s, record)
 

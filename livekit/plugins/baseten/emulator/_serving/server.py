@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import logging
 import ssl as tls
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from weakref import WeakKeyDictionary, WeakSet
 
 import websockets.asyncio.server as ws
 from websockets.http11 import Request, Response
 
-from .. import faults
 from .._models.session import ServerSession
-from ..faults.fault import Conditions
+from ..faults.fault import Conditions, Fault
+from ..faults.plan import Plan, Planned
 from .conduct import Conduct, Event
 from .connection import Connection
 from .handshake import GIVEN_UP, Handshake, refusal, response
+from .waiting import wait_until
 
 # What websockets has to say. At DEBUG it would show the handshake, and with it the client's key.
 logger = logging.getLogger("livekit.plugins.baseten.emulator")
@@ -42,7 +42,7 @@ class Server:
 
     def __init__(
         self,
-        plan: tuple[faults.Entry, ...],
+        plan: tuple[Planned, ...],
         session: Callable[[Conditions], ServerSession],
         conduct: Conduct,
         api_key: str | None,
@@ -50,7 +50,7 @@ class Server:
         handshake_observer: Callable[[Handshake], None] | None,
     ) -> None:
         self.url = ""
-        self.plan: deque[faults.Entry] = deque(plan)
+        self.plan = Plan(plan)
         self.handshakes: list[Handshake] = []
         self.connections: list[Connection] = []
         self._session = session
@@ -58,6 +58,7 @@ class Server:
         self._api_key = api_key
         self._observer = observer
         self._handshake_observer = handshake_observer
+        self._conditions: list[Conditions] = []
         self._gate = asyncio.Event()
         self._is_closing = False
         self._watchers: set[Callable[[], None]] = set()
@@ -72,7 +73,7 @@ class Server:
         self._gate = asyncio.Event()
 
     async def until(self, predicate: Callable[[], object], timeout_s: float = 10.0) -> None:
-        """Wait until something is so, looking again at every change on any connection.
+        """Wait until something is so, looking again at every change on any connection, and often.
 
         Args:
             predicate: Looks at this server, or at anything that changes with it.
@@ -80,13 +81,14 @@ class Server:
 
         Raises:
             TimeoutError: It has not become so.
+            TypeError: ``predicate`` is no plain function.
         """
         changed = asyncio.Event()
         self.watch(changed.set)
         try:
-            await asyncio.wait_for(_until(predicate, changed), timeout_s)
-        except asyncio.TimeoutError:
-            raise TimeoutError(f"still not so after {timeout_s} s: {self}") from None
+            await wait_until(predicate, changed, timeout_s)
+        except asyncio.TimeoutError as e:
+            raise TimeoutError(f"{e}: {self}") from None
         finally:
             self.unwatch(changed.set)
 
@@ -96,6 +98,11 @@ class Server:
 
     def unwatch(self, changed: Callable[[], None]) -> None:
         self._watchers.discard(changed)
+
+    @property
+    def pending(self) -> list[Fault]:
+        """The faults of handshakes and connections so far that have had no occasion to strike."""
+        return [fault for each in list(self._conditions) for fault in each.waiting]
 
     async def wait_for_connection(self, n: int = 1, timeout_s: float = 10.0) -> Connection:
         """The n-th connection, counted from 1, once it is there."""
@@ -167,18 +174,24 @@ class Server:
         handshake = Handshake(request.path, headers)
         if self._conduct.is_recording:
             self.handshakes.append(handshake)
-        entry = self.plan.popleft() if self.plan else None
-        plan = entry if isinstance(entry, tuple) else () if entry is None else (entry,)
-        handshake.plan = plan
         conditions = Conditions()
-        for fault in plan:
-            fault.apply(conditions)
+        handshake.plan = self._next_plan()
+        for fault in handshake.plan:
+            conditions.take(fault)
+        if self._conduct.is_recording:
+            self._conditions.append(conditions)
         self._accepted[socket] = (handshake, conditions)
         self._handshake_changed(handshake)
         await self._park(conditions)
         if self._is_closing:
             return response(503, '{"error":"shutting down"}')
         return refusal(handshake, conditions, self._api_key)
+
+    def _next_plan(self) -> tuple[Fault, ...]:
+        entry = self.plan.popleft() if self.plan else None
+        if entry is None:
+            return ()
+        return entry if isinstance(entry, tuple) else (entry,)
 
     async def _park(self, conditions: Conditions) -> None:
         gate = self._gate
@@ -230,9 +243,3 @@ class Server:
     def _changed(self) -> None:
         for changed in tuple(self._watchers):  # which other threads may add to
             changed()
-
-
-async def _until(predicate: Callable[[], object], changed: asyncio.Event) -> None:
-    while not predicate():
-        await changed.wait()
-        changed.clear()

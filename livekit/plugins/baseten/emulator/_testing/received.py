@@ -8,6 +8,11 @@ from typing import Any
 from .._recognizers.recognizer import SAMPLE_RATE_HZ
 from .._serving.connection import Connection
 
+KINDS = frozenset(
+    {"end_audio", "health_check", "input_audio_buffer.append", "input_audio_buffer.commit"}
+)
+"""What clients send after the metadata, in either dialect."""
+
 
 class Received:
     """A connection as a test may look at it while the server goes on in another thread."""
@@ -39,7 +44,13 @@ class Received:
         return self._connection.received_samples / SAMPLE_RATE_HZ
 
     def messages(self, kind: str) -> list[dict[str, Any]]:
-        """The JSON messages of a type that came: ``health_check``, ``end_audio``."""
+        """The JSON messages of a type that came: ``health_check``, ``end_audio``.
+
+        Raises:
+            ValueError: No client sends messages of this type.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"messages({kind!r}): there are {', '.join(sorted(KINDS))}")
         texts = [frame for frame in list(self._connection.frames) if isinstance(frame, str)]
         read = [json.loads(text) for text in texts if kind in text]
         return [message for message in read if message.get("type") == kind]

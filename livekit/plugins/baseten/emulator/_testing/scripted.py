@@ -22,6 +22,9 @@ from .._recognizers.turns import CONFIDENCE, FLOOR, Turn, TurnRecognizer
 from .._serving.handshake import Handshake
 from .._serving.serve import serve
 from .._serving.server import Server
+from .._serving.waiting import wait_until
+from ..faults.plan import Planned, entry_of, fault_of
+from .arguments import check_list_of, check_number, words_of
 from .received import Received
 from .threaded import ServerThread
 
@@ -30,7 +33,8 @@ class ScriptedServer:
     """A Baseten whose every utterance is what a test says it is. A context manager, not async.
 
     Args:
-        plan: What goes wrong: the n-th handshake gets the n-th entry, later ones none.
+        plan: What goes wrong: the n-th handshake gets the n-th entry, later ones none. See
+            `fail_next`.
         model: Which dialect is spoken.
         voice_detector: Makes a voice detector for each connection; if not given, whatever is
             louder than `floor` is speech.
@@ -38,22 +42,28 @@ class ScriptedServer:
         diarizer: Whether speakers can be told apart. Here no final waits for that, as it does on
             Baseten, unless a `Diarizer` says how long.
         options: What else `serve` takes, such as `api_key`, `runtime`, `aligner`.
+
+    Raises:
+        TypeError: Something of it is of a wrong kind, or there is no such option.
+        ValueError: There is no such model, or no such fault in words.
     """
 
     def __init__(
         self,
-        *plan: faults.Entry,
+        *plan: Planned,
         model: Dialect = "whisper",
         voice_detector: VoiceDetectorFactory | None = None,
         floor: int = FLOOR,
         diarizer: bool | Diarizer = False,
         **options: Any,
     ) -> None:
-        check_model(model)
+        check_model(model, diarizer=diarizer, runtime=options.get("runtime", "current"))
         self.model = model
+        self._has_diarizer = bool(diarizer)
+        self._plans = [entry_of(given) for given in plan]  # all that there ever were
         self._recognizer = TurnRecognizer(floor=floor)
         serving = serve(
-            *plan,
+            *self._plans,
             model=model,
             recognizer=self._recognizer,
             voice_detector=voice_detector or (lambda: AmplitudeDetector(floor)),
@@ -107,11 +117,22 @@ class ScriptedServer:
 
         Returns:
             The turn, whose `is_answered` says whether its final was made.
+
+        Raises:
+            TypeError: An argument is of a wrong kind.
+            ValueError: A number is out of range, or a speaker is given where nobody tells
+                speakers apart.
         """
-        is_text = isinstance(said, str)
+        words = words_of(said)
+        if partials is not None:
+            check_list_of(str, partials=partials)
+        check_number(after_s=after_s)
+        check_number(confidence=confidence, most=1.0)
+        if not self._has_diarizer and (speaker or any(word.speaker for word in words)):
+            raise ValueError("speaker=...: the server tells nobody apart without diarizer=True")
         turn = Turn(
-            text=said if isinstance(said, str) else " ".join(word.text for word in said),
-            words=() if is_text else tuple(word for word in said if isinstance(word, Word)),
+            text=said if isinstance(said, str) else " ".join(word.text for word in words),
+            words=words,
             after_s=after_s,
             partials=None if partials is None else tuple(partials),
             language=language,
@@ -121,29 +142,39 @@ class ScriptedServer:
         self._recognizer.waiting.append(turn)
         return turn
 
-    def fail_next(self, *plan: faults.Entry) -> None:
+    def fail_next(self, *plan: Planned) -> None:
         """Let the next handshake get the first of these, the one after it the second, and so on.
 
         Args:
-            plan: A fault each, a tuple of them, or `None` for one that goes well.
-        """
-        self._server.plan.extend(plan)
+            plan: A fault each, a tuple of them for one connection, or `None` for one that goes
+                well. A fault may be in the words of the command line: ``"reset@3000"``.
 
-    def fail_now(self, fault: faults.Fault) -> None:
+        Raises:
+            TypeError: Something else, such as a fault's class.
+            ValueError: A fault in words that there is not.
+        """
+        entries = [entry_of(given) for given in plan]
+        self._plans += entries
+        self._thread.call(lambda: self._server.plan.extend(entries))
+
+    def fail_now(self, fault: faults.Fault | str) -> None:
         """Let a fault strike the connection that is open, its samples counted from now.
 
         Raises:
             RuntimeError: No connection is open.
+            TypeError: It is no fault.
             ValueError: It is a fault of the handshake.
         """
+        struck = fault_of(fault)
 
         def inflict() -> None:
             is_open = [each for each in self._server.connections if each.is_open]
             if not is_open:
                 raise RuntimeError("no connection is open: fail_next is for the one to come")
-            is_open[-1].inflict(fault)
+            is_open[-1].inflict(struck)
 
         self._thread.call(inflict)
+        self._plans.append(struck)
 
     def wake(self) -> None:
         """Let handshakes go on that `faults.Park` holds back."""
@@ -168,19 +199,24 @@ class ScriptedServer:
 
     @property
     def pending(self) -> list[faults.Entry]:
-        """The faults that have not struck: planned, or short of their count of samples."""
-        waiting = [fault for each in list(self._server.connections) for fault in each.pending]
-        return [*(entry for entry in list(self._server.plan) if entry is not None), *waiting]
+        """The faults that have not struck: planned, or without their occasion until now.
+
+        An occasion is a count of samples, or something to change: `Duplicate` needs a final.
+        """
+        planned = [entry for entry in list(self._server.plan) if entry is not None]
+        return [*planned, *self._server.pending]
 
     async def until(self, predicate: Callable[[], object], timeout_s: float = 10.0) -> None:
-        """Wait until something is so, looking again at every frame that goes either way.
+        """Wait until something is so, looking again at every frame that goes either way, and often.
 
         Args:
-            predicate: Looks at this server, in the event loop of whoever waits.
+            predicate: Looks at this server, or at anything else, in the event loop of whoever
+                waits.
             timeout_s: How long to wait, in seconds.
 
         Raises:
             AssertionError: It has not become so. It says what was received.
+            TypeError: ``predicate`` is no plain function.
         """
         __tracebackhide__ = True
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
@@ -189,16 +225,11 @@ class ScriptedServer:
             with contextlib.suppress(RuntimeError):  # the test's loop is closed
                 loop.call_soon_threadsafe(changed.set)
 
-        async def is_so() -> None:
-            while not predicate():
-                await changed.wait()
-                changed.clear()
-
         self._server.watch(look)
         try:
-            await asyncio.wait_for(is_so(), timeout_s)
-        except asyncio.TimeoutError:
-            raise AssertionError(f"still not so after {timeout_s:g} s\n{self.report()}") from None
+            await wait_until(predicate, changed, timeout_s)
+        except asyncio.TimeoutError as e:
+            raise AssertionError(f"{e}\n{self.report()}") from None
         finally:
             self._server.unwatch(look)
 
@@ -217,8 +248,13 @@ class ScriptedServer:
         assert not unscripted, f"{unscripted} utterances without a script\n{self.report()}"
 
     def assert_asked(self, **settings: object) -> None:
-        """The last connection was asked for this: names and values as they are on the wire."""
+        """The last connection was asked for this: names and values as they are on the wire.
+
+        `None` is for what was not sent.
+        """
         __tracebackhide__ = True
+        if not settings:
+            raise TypeError('assert_asked() asks nothing: name a setting, audio_language="de"')
         assert self.connections, f"no connection was made\n{self.report()}"
         asked = {name: self.connections[-1].asked(name) for name in settings}
         assert asked == settings, f"asked for {asked}, expected {settings}\n{self.report()}"
@@ -230,8 +266,9 @@ class ScriptedServer:
         assert made == count, f"{made} connections, expected {count}\n{self.report()}"
 
     def assert_struck(self) -> None:
-        """Every fault has struck, so that the test is about what it says it is about."""
+        """Every fault has struck, and there were some: the test is about what it says."""
         __tracebackhide__ = True
+        assert self._plans, f"no fault was planned\n{self.report()}"
         assert not self.pending, f"not struck: {self.pending}\n{self.report()}"
 
     def report(self) -> str:

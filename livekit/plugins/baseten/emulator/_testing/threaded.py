@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -33,9 +35,10 @@ class ServerThread:
 
         Raises:
             OSError: It cannot, for example because the port is taken.
+            Exception: Whatever else keeps it from it, such as a plugin that forbids sockets.
         """
         self._thread.start()
-        server, self._loop, self._over = self._started.result()
+        server, self._loop, self._over = self._started.result(WITHIN_S)
         return server
 
     def stop(self) -> None:
@@ -52,32 +55,47 @@ class ServerThread:
         def call() -> None:
             try:
                 result.set_result(function())
-            except (RuntimeError, ValueError) as e:
+            except (RuntimeError, TypeError, ValueError) as e:
                 result.set_exception(e)
 
         self._loop.call_soon_threadsafe(call)
         return result.result(WITHIN_S)
 
     def _run(self) -> None:
+        try:
+            self._serve_in_a_loop()
+        except BaseException as e:
+            if self._started.done():
+                raise
+            self._started.set_exception(e)  # raised where `start` waits
+
+    def _serve_in_a_loop(self) -> None:
+        _check_that_loops_can_be_made()
         # Whatever event loops a test has chosen for itself, this is asyncio's own.
         loop = asyncio.SelectorEventLoop()
         try:
             loop.run_until_complete(self._serve(loop))
             loop.run_until_complete(_end_the_rest())
-        except OSError as e:
-            if self._started.done():
-                raise
-            self._started.set_exception(e)
         finally:
             loop.close()
-            if not self._started.done():
-                self._started.set_exception(RuntimeError("the server did not start"))
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         over = asyncio.Event()
         async with self._serving as server:
             self._started.set_result((server, loop, over))
             await over.wait()
+
+
+def _check_that_loops_can_be_made() -> None:
+    """Open what an event loop opens: one that fails half made would warn when it is thrown away.
+
+    Raises:
+        OSError: No file descriptor is free.
+        Exception: Sockets are forbidden here.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs, selectors.DefaultSelector():
+        pass
 
 
 async def _end_the_rest() -> None:

@@ -61,6 +61,8 @@ class CloseBeforeMetadata(FromTheStart):
 class RejectMetadata(FromTheStart):
     """Whatever the metadata says, it is answered as metadata with an unknown key is: 1011."""
 
+    waits = True
+
     def apply(self, conditions: Conditions) -> None:
         conditions.refuses_metadata = True
 
@@ -117,6 +119,7 @@ class Close(Strike):
     after_samples: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.code in (1005, 1006, 1015):
             raise ValueError(f"{self.code} cannot be sent; Reset ends a connection without a code")
 
@@ -155,6 +158,7 @@ class Garbage(Strike):
 class SlowReading(FromTheStart):
     """Every frame is read so many seconds late, so that what the client writes backs up."""
 
+    waits = True
     seconds: float
 
     def apply(self, conditions: Conditions) -> None:

@@ -7,10 +7,12 @@ has come.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from .rewriting import Rewriter
+from .values import check_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +44,7 @@ class Conditions:
         finishes: Whether the end of the audio is answered to its end.
         rewriters: What becomes of every message, one after the other.
         strikes: The faults that wait for their count of samples.
+        waiting: All that have had no occasion yet to do anything.
     """
 
     refusal: Refusal | None = None
@@ -56,6 +59,22 @@ class Conditions:
     finishes: bool = True
     rewriters: list[Rewriter] = field(default_factory=list)
     strikes: list[Strike] = field(default_factory=list)
+    waiting: list[Fault] = field(default_factory=list)
+
+    def take(self, fault: Fault) -> None:
+        """Let a fault have its way from now on."""
+        if fault.waits:
+            self.waiting.append(fault)
+        fault.apply(self)
+
+    def struck(self, kind: type[Fault], **values: object) -> None:
+        """The faults of a kind, and with these values, have done something."""
+        self.waiting = [
+            fault
+            for fault in self.waiting
+            if not isinstance(fault, kind)
+            or any(getattr(fault, name) != value for name, value in values.items())
+        ]
 
 
 class Target(Protocol):
@@ -85,9 +104,18 @@ class Fault:
 
     Attributes:
         is_of_the_start: Whether a connection has it from its start or not at all.
+        waits: Whether it waits for an occasion to strike, which may never come.
+
+    Raises:
+        TypeError: A value of another type, as ``Reset("3000")``.
+        ValueError: One below 0.
     """
 
     is_of_the_start: ClassVar[bool] = False
+    waits: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
     def apply(self, conditions: Conditions) -> None:
         """Change how the handshake and its connection go."""
@@ -102,6 +130,7 @@ class FromTheStart(Fault):
     """A fault that a connection has from its start or not at all."""
 
     is_of_the_start = True
+    waits = False
 
 
 class Strike(Fault):
@@ -129,7 +158,25 @@ class Rewriting(Fault):
     """A fault that changes messages. Each connection gets a rewriter of its own."""
 
     def apply(self, conditions: Conditions) -> None:
-        conditions.rewriters.append(self.rewriter())
+        conditions.rewriters.append(_Watched(self, self.rewriter(), conditions))
 
     def rewriter(self) -> Rewriter:
         raise NotImplementedError
+
+
+class _Watched:
+    """A fault's rewriter, and whether it has changed anything."""
+
+    def __init__(self, fault: Fault, rewriter: Rewriter, conditions: Conditions) -> None:
+        self._fault = fault
+        self._rewriter = rewriter
+        self._conditions = conditions
+
+    def __call__(self, message: dict[str, Any]) -> list[dict[str, Any]]:
+        if self._fault not in self._conditions.waiting:
+            return self._rewriter(message)
+        before = copy.deepcopy(message)  # which a rewriter may change in place
+        after = self._rewriter(message)
+        if after != [before]:
+            self._conditions.waiting.remove(self._fault)
+        return after

@@ -1,4 +1,4 @@
-"""Faults as words of a command line: ``reset@16000``, ``refuse:503``, ``duplicate+stall@8000``.
+"""Faults in words, as on a command line: ``reset@16000``, ``refuse:503``, ``duplicate+stall@8000``.
 
 What there is and what it takes comes from the classes in `emulator.faults`; nothing is said twice.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal
 
-from ...emulator import faults
+from .. import faults
 
 NONE = "none"
 _AT = "after_samples"  # what @ stands for
@@ -25,15 +24,6 @@ class BadFault(ValueError):
     """The message says in one line what is wrong with it, and what is right."""
 
 
-class Repeated(deque[faults.Entry]):
-    """A plan that begins again when it has come to its end."""
-
-    def popleft(self) -> faults.Entry:
-        entry = self[0]
-        self.rotate(-1)
-        return entry
-
-
 def parsed(text: str) -> faults.Entry:
     """What one handshake gets.
 
@@ -42,7 +32,7 @@ def parsed(text: str) -> faults.Entry:
     """
     if text == NONE:
         return None
-    entry = tuple(_fault(part) for part in text.split("+"))
+    entry = tuple(fault_in(part) for part in text.split("+"))
     return entry[0] if len(entry) == 1 else entry
 
 
@@ -64,7 +54,7 @@ def listing() -> Iterable[tuple[str, str]]:
     yield NONE, "Nothing goes wrong with this one."
     for kind in _faults().values():
         first = re.split(r"\n\n|; ", kind.__doc__ or "")[0]
-        yield _usage(kind), " ".join(first.split()).rstrip(".") + "."
+        yield usage_of(kind), " ".join(first.split()).rstrip(".") + "."
 
 
 def _faults() -> dict[str, type[faults.Fault]]:
@@ -79,23 +69,28 @@ def _faults() -> dict[str, type[faults.Fault]]:
     }
 
 
-def _fault(text: str) -> faults.Fault:
+def fault_in(text: str) -> faults.Fault:
+    """One fault.
+
+    Raises:
+        BadFault: There is no such fault, or not with these values.
+    """
     head, at, samples = text.strip().partition("@")
     name, _, rest = head.partition(":")
     kind = _faults().get(name)
     if kind is None:
-        raise BadFault(f"--fault {text}: there is none of this name; use {_names()}")
+        raise BadFault(f"{text}: there is none of this name; use {_names()}")
     known = _types(kind)
     taken = [field for field in known if field != _AT]
     given = rest.split(",", len(taken) - 1) if rest and taken else [rest] if rest else []
     if len(given) > len(taken) or (at and _AT not in known):
-        raise BadFault(f"--fault {text}: it is written {_usage(kind)}")
+        raise BadFault(f"{text}: it is written {usage_of(kind)}")
     texts = dict(zip(taken, given, strict=False)) | ({_AT: samples} if at else {})
     try:
         return kind(**{field: _value(known[field], value) for field, value in texts.items()})
     except (TypeError, ValueError) as e:
         why = f"; {e}" if isinstance(e, ValueError) else ""
-        raise BadFault(f"--fault {text}: it is written {_usage(kind)}{why}") from None
+        raise BadFault(f"{text}: it is written {usage_of(kind)}{why}") from None
 
 
 def _value(kind: Any, text: str) -> Any:
@@ -117,7 +112,7 @@ def _value(kind: Any, text: str) -> Any:
     return value
 
 
-def _usage(kind: type[faults.Fault]) -> str:
+def usage_of(kind: type[faults.Fault]) -> str:
     """``close:CODE[,REASON][@SAMPLES]``"""
     known, text = _types(kind), _name(kind)
     separator = ":"
