@@ -10,7 +10,8 @@ import pytest
 from livekit.plugins.baseten._core.events import Hypothesis
 from livekit.plugins.baseten._core.flushes import Flushes
 from livekit.plugins.baseten._core.options import Options
-from livekit.plugins.baseten._core.results import Results, samples
+from livekit.plugins.baseten._core.ordering import samples
+from livekit.plugins.baseten._core.results import Results
 from livekit.plugins.baseten._core.session import Patience, Session
 from livekit.plugins.baseten._core.user_audio import UserAudio
 from livekit.plugins.baseten._core.wire import ServerWord, Transcript, dialect_for

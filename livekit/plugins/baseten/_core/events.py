@@ -121,6 +121,13 @@ class MessageSkipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class TimesDoubted:
+    """A final has times that cannot be right; reported once a kind. Its words are kept."""
+
+    reason: str
+
+
 Event = (
     SpeechStarted
     | Interim
@@ -132,4 +139,5 @@ Event = (
     | HallucinationDropped
     | ServerWarned
     | MessageSkipped
+    | TimesDoubted
 )

@@ -20,6 +20,7 @@ from .events import (
     Hypothesis,
     MessageSkipped,
     ServerWarned,
+    TimesDoubted,
     Used,
 )
 from .flushes import Flushes
@@ -91,6 +92,7 @@ class Recognition:
         self._flushes = Flushes()
         self._input_ended = False
         self._skipped: set[str] = set()  # kinds of messages that could not be read
+        self._doubted: set[str] = set()  # kinds of times that cannot be right
         self._asked_again_at = -1  # stream position from which audio was sent a second time
         self._attached: _Attached | None = None
 
@@ -268,6 +270,9 @@ class Recognition:
 
     def _take_final(self, results: Results, transcript: Transcript, now: float) -> None:
         final = results.read_final(transcript)
+        if results.doubt and results.doubt not in self._doubted:
+            self._doubted.add(results.doubt)
+            self.events.append(TimesDoubted(results.doubt))
         said = [self._without_hallucination(hypothesis) for hypothesis in final.said]
         is_empty = not any(hypothesis.text for hypothesis in said)
         self._audio.settle(final.settled)
@@ -348,6 +353,8 @@ class Recognition:
             return False  # a sentence without a full stop has no final: it would have none again
         if self._utterance.is_owed_a_final:
             return True
+        if error is None and attached.results.doubt:
+            return False  # nobody knows what its finals account for, and it says that it is through
         start, stop = self._audio.journal.start, self._audio.journal.stop
         if isinstance(error, DrainTimedOut) and not error.acknowledged:
             return not self._audio.is_silent(start, stop)

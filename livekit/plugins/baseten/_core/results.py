@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from .clocks import SAMPLE_RATE_HZ
 from .events import Hypothesis, SpokenWord
+from .ordering import Ordering, samples
 from .session import Session
 from .user_audio import UserAudio
 from .wire import ServerWord, Transcript
@@ -53,14 +54,18 @@ class Results:
         self._session = session
         self._audio = audio
         self._onset: int | None = None
-        self._final_end = 0  # of the last final, in connection samples
+        self._ordering = Ordering(spans_buffer=session.dialect.segments_span_buffer)
         self._final_number = 0  # the server's, of that final
         self._said: deque[tuple[int, int]] = deque(maxlen=_FINALS_KEPT)  # the spans of finals
 
+    @property
+    def doubt(self) -> str:
+        """What is wrong with the times of the last final; "" if nothing is."""
+        return self._ordering.doubt
+
     def is_old(self, transcript: Transcript) -> bool:
-        """It was said already, or is an old partial, sent again in place of a doubtful one."""
-        end = samples(transcript.end_s)
-        return end is not None and end <= self._final_end
+        """It was said already."""
+        return self._ordering.is_old(transcript)
 
     def is_one_missing_before(self, final: Transcript) -> bool:
         """The server counted a final that did not come."""
@@ -73,9 +78,11 @@ class Results:
         return self._audio.has_faded(said.start, said.heard_to, _PAUSE_SAMPLES)
 
     def read_partial(self, transcript: Transcript) -> Hypothesis:
+        placed = self._ordering.placed(transcript, self._session.clock.sent)
+        is_told, transcript = placed is transcript, placed
         start, end = self._bounds(transcript)
         if self._session.dialect.segments_span_buffer:
-            if self._onset is None and transcript.end_s is not None:
+            if self._onset is None and is_told and transcript.end_s is not None:
                 self._onset = self._onset_from(start, end)
             return self._hypothesis(transcript, max(start, self._onset or start), end)
         said = self._hypothesis(transcript, start, end)
@@ -84,16 +91,17 @@ class Results:
         return said._replace(heard_to=clock.to_stream(clock.sent))
 
     def read_final(self, final: Transcript) -> FinalResult:
-        end = self._end_of(final)
+        since = self._ordering.end
+        final = self._ordering.placed(final, self._session.clock.sent)
         said = [self._compared(hypothesis) for hypothesis in self._hypotheses(final)]
         self._said.extend((each.start, max(each.end, each.heard_to)) for each in said)
         skipped, pending = self._unsaid(final, said[0].start)
         said = [*skipped, *said]
-        result = FinalResult(said, pending, self._settled(final, end), self._is_forced(final, end))
+        is_forced = self._is_forced(final, since)
+        result = FinalResult(said, pending, self._settled(final), is_forced)
         self._onset = None
-        self._final_end = end
         self._final_number = final.number or self._final_number
-        self._session.clock.forget(end)
+        self._session.clock.forget(self._ordering.end)
         return result
 
     def _hypotheses(self, final: Transcript) -> list[Hypothesis]:
@@ -144,35 +152,29 @@ class Results:
         is_unspoken = bool(said.text) and self._audio.is_silent(said.start, said.end)
         return said._replace(is_unspoken=True) if is_unspoken else said
 
-    def _end_of(self, final: Transcript) -> int:
-        """Where the next final begins, in connection samples."""
-        sent = self._session.clock.sent
-        end, audio = samples(final.end_s), samples(final.audio_s)
-        if end is None and audio is not None:
-            end = self._final_end + audio
-        elif end is None:  # older runtimes; of nothing said, nothing is known
-            end = sent if final.text else self._final_end
-        return min(end, sent)
-
-    def _settled(self, final: Transcript, end: int) -> int:
+    def _settled(self, final: Transcript) -> int:
         session, start = self._session, self._audio.journal.start
         # The answer to a request accounts for everything before the request, whatever it says.
-        until = max(session.clock.to_stream(end), final.settles or 0)
+        until = max(session.clock.to_stream(self._ordering.end), final.settles or 0)
         return max(start, min(until, session.cursor))
 
-    def _is_forced(self, final: Transcript, end: int) -> bool:
-        if final.is_flush:
+    def _is_forced(self, final: Transcript, since: int) -> bool:
+        """
+        Args:
+            since: Where the final before it ended, in connection samples.
+        """
+        length = samples(final.audio_s)
+        if final.is_flush or (length is None and self.doubt):
             return False
         session, dialect = self._session, self._session.dialect
-        length = samples(final.audio_s)
         if length is None:
-            length = end - self._final_end
+            length = self._ordering.end - since
         if length < dialect.forced_samples:
             return False
         if dialect.segments_span_buffer:
             return True
         # So long after the last final, there may be silence before the speech: does it go on now?
-        start = session.clock.to_stream(samples(final.start_s) or self._final_end)
+        start = session.clock.to_stream(samples(final.start_s) or since)
         return not self._audio.has_faded(start, session.cursor, _PAUSE_SAMPLES)
 
     def _bounds(self, transcript: Transcript) -> tuple[int, int]:
@@ -242,8 +244,3 @@ def _of_words(whole: Hypothesis, words: list[SpokenWord]) -> Hypothesis | None:
     text = " ".join(word.text for word in words)
     start, end = words[0].start, max(word.end for word in words)
     return whole._replace(text=text, words=tuple(words), start=start, end=end)
-
-
-def samples(seconds: float | None) -> int | None:
-    """Connection time as a position, None where the server gave none."""
-    return None if seconds is None else round(seconds * SAMPLE_RATE_HZ)

@@ -35,6 +35,7 @@ from .errors import (
 )
 from .flushes import Flushes
 from .journal import Journal
+from .ordering import is_marked
 from .wire import Alive, Dialect, EndAudio, Failure, ServerFrame, Transcript
 
 
@@ -181,7 +182,8 @@ class Session:
             self.fail(e)
             return
         if isinstance(frame, Transcript) and frame.is_flush:
-            if frame == self._last_answer and (frame.text or frame.number is not None):
+            is_repeated = is_marked(frame) or not self._requested
+            if frame == self._last_answer and is_repeated:
                 return  # the same answer, sent twice
             self._last_answer = frame
             if self._requested:

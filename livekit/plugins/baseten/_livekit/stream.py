@@ -17,7 +17,6 @@ from .._connection.connector import Connector, Opened
 from .._connection.loops import is_running_here, run_in
 from .._core.clocks import SAMPLE_RATE_HZ
 from .._core.errors import BasetenError, LocalProtocolError, MetadataRefused
-from .._core.events import AudioLost, HallucinationDropped, MessageSkipped, ServerWarned
 from .._core.options import Options
 from .._core.recognition import Recognition
 from .._core.retries import Refusals, Worth, asked_wait_s, rule_for, worth
@@ -32,7 +31,7 @@ from .audio import Intake
 from .base import BaseStream
 from .options_change import Changeover
 from .speech_events import SpeechEvents
-from .warnings import Notices
+from .warnings import Notice, Notices
 
 
 @dataclass(frozen=True)
@@ -359,7 +358,7 @@ class SpeechStream(BaseStream):
         """Take in what the session has received, and tell LiveKit what came of it."""
         self._recognition.advance(self._now())
         for event in self._recognition.take_events():
-            if isinstance(event, (AudioLost, ServerWarned, HallucinationDropped, MessageSkipped)):
+            if isinstance(event, Notice):
                 self._notices.take(event)
             elif self._takes_events:
                 said = self._speech_events.of(event, offset_s=self._offset_s, now_wall_s=_wall_s())

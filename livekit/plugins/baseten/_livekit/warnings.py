@@ -7,10 +7,16 @@ from collections.abc import Callable
 from livekit.agents import APIError
 
 from .._core.clocks import SAMPLE_RATE_HZ
-from .._core.events import AudioLost, HallucinationDropped, MessageSkipped, ServerWarned
+from .._core.events import (
+    AudioLost,
+    HallucinationDropped,
+    MessageSkipped,
+    ServerWarned,
+    TimesDoubted,
+)
 from ..log import logger
 
-Notice = AudioLost | ServerWarned | HallucinationDropped | MessageSkipped
+Notice = AudioLost | ServerWarned | HallucinationDropped | MessageSkipped | TimesDoubted
 
 # There is one warning for so much lost audio, and not one for each frame.
 _LOSS_WARNING_SAMPLES = 10 * SAMPLE_RATE_HZ
@@ -51,6 +57,12 @@ class Notices:
             logger.debug(
                 "a probable hallucination was dropped",
                 extra={"lk.pii.transcript": notice.hypothesis.text},
+            )
+        elif isinstance(notice, TimesDoubted):
+            logger.warning(
+                "times in the server's results cannot be right, the words are kept in the order in "
+                "which they came: %s",
+                notice.reason,
             )
         else:
             logger.warning("skipping messages that cannot be read: %s", notice.reason)
