@@ -48,6 +48,7 @@ COUNTED = {
     "16 kHz": Situation(rate_hz=16_000),
     "24 kHz, TLS": Situation(tls=True),
     "24 kHz, a message every 0.1 s": Situation(partial_s=0.1),
+    "16 kHz, a message every 0.1 s": Situation(rate_hz=16_000, partial_s=0.1),
 }
 
 PUSHES_IN_A_ROW = 8  # at most, when the loop is late; then others get their turn
@@ -179,38 +180,62 @@ async def count(args: argparse.Namespace) -> Result:
     moment of its own, and its message too: a wake-up for each, as in a process with one call.
     """
     said: dict[str, Any] = {}
-    for name in args.only.split(";"):
-        situation = COUNTED[name]
-        audio, heard = Audio(situation.rate_hz, 50), [0]
-
-        def hears(text: str, is_final: bool, heard: list[int] = heard) -> None:
-            heard[0] += 1
-
-        # A final ends each stretch: while nobody pushes, no utterance waits for its end.
-        conduct = f"words=10,final_s={args.seconds},partial_s={situation.partial_s}"
-        port = args.tls_port if situation.tls else args.port
-        opening = opener(args.kind, port, conduct, situation.rate_hz, tls=situation.tls)
-        async with opening as open_call:
-            calls = await opened(open_call, [hears] * args.calls)
-            frames = round(args.seconds / audio.frame_s)
-            await _push_slowly(calls, audio, frames + 1)
-            await _until_quiet(heard)  # it may have been connected late
-            heard[0] = 0
-            print("ready", flush=True)
-            sys.stdin.readline()
-            await _push_slowly(calls, audio, frames)
-            print("done", flush=True)
-            sys.stdin.readline()
-            await closed(calls)
-        said[name] = {"pushes": frames * args.calls, "messages": heard[0]}
+    for kind in (args.kind, *filter(None, args.beside.split(","))):
+        for name in args.only.split(";"):
+            said.setdefault(kind, {})[name] = await _counted(kind, COUNTED[name], args)
     return said
 
 
-async def _until_quiet(heard: list[int]) -> None:
-    before = -1
-    while heard[0] != before:
-        before = heard[0]
-        await asyncio.sleep(1.0)
+async def _counted(kind: str, situation: Situation, args: argparse.Namespace) -> Result:
+    audio, heard = Audio(situation.rate_hz, 50), Heard()
+    # A final ends each stretch: while nobody pushes, no utterance waits for its end.
+    conduct = f"words=10,final_s={args.seconds},partial_s={situation.partial_s}"
+    port = args.tls_port if situation.tls else args.port
+    frames = round(args.seconds / audio.frame_s)
+    messages = 0 if kind == "feeder" else round(args.seconds / situation.partial_s) * args.calls
+    opening = opener(kind, port, conduct, situation.rate_hz, tls=situation.tls)
+    async with opening as open_call:
+        calls = await opened(open_call, [heard] * args.calls)
+        # One frame more than the server has to hear: a resampler holds some of it back.
+        await _push_slowly(calls, audio, frames + 1)
+        await heard.until(messages)
+        print("ready", flush=True)
+        await _line()
+        await _push_slowly(calls, audio, frames)
+        await heard.until(2 * messages)
+        print("done", flush=True)
+        await _line()
+        await closed(calls)
+    return {"pushes": frames * args.calls, "messages": messages}
+
+
+async def _line() -> None:
+    """Wait for one on standard input; pings are answered meanwhile."""
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+
+
+class Heard:
+    """Counts results."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._awaited = 0
+        self._reached = asyncio.Event()
+
+    def __call__(self, text: str, is_final: bool) -> None:
+        self._count += 1
+        if self._count == self._awaited:
+            self._reached.set()
+
+    async def until(self, count: int) -> None:
+        """Wait for so many, and for a moment in which no more come."""
+        self._awaited = count
+        self._reached.clear()
+        if self._count < count:
+            await asyncio.wait_for(self._reached.wait(), 60)
+        await asyncio.sleep(0.2)
+        if self._count != count:
+            raise SystemExit(f"{self._count} results in place of {count}")
 
 
 async def _push_slowly(calls: list[Call], audio: Audio, frames: int) -> None:
@@ -218,7 +243,6 @@ async def _push_slowly(calls: list[Call], audio: Audio, frames: int) -> None:
         for call in calls:
             await call.push(audio.frame(number))
             await asyncio.sleep(0.004)
-    await asyncio.sleep(0.3)
 
 
 async def delay(args: argparse.Namespace) -> Result:
@@ -506,6 +530,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="of the server")
     parser.add_argument("--tls-port", type=int, default=0, help="of another one, that speaks TLS")
     parser.add_argument("--only", default=";".join(COUNTED), help="what to count, with semicolons")
+    parser.add_argument("--beside", default="", help="other kinds to count, with commas")
     parser.add_argument("--calls", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10.0, help="of audio, each call")
     parser.add_argument("--warm-up", type=float, default=2.0, help="seconds before that")
