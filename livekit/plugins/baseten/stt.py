@@ -43,6 +43,7 @@ from ._livekit.arguments import (
 from ._livekit.http_session import HttpSession
 from ._livekit.recognize import recognized
 from ._livekit.stream import Limits, SpeechStream
+from ._livekit.transform import Transform, Transforming
 from ._recording.nothing import NoRecorder
 from ._recording.recording import Recorder
 from .log import logger
@@ -101,6 +102,7 @@ class STT(stt.STT):
         extra_metadata: Mapping[str, Any] | None = None,
         preflight: bool = False,
         drop_hallucinations: bool = False,
+        transform: Transform | None = None,
         replay_buffer_s: float = 60.0,
         drain_timeout_s: float = 5.0,
         cold_start_timeout: float | None = None,
@@ -157,6 +159,10 @@ class STT(stt.STT):
                 ``vad_min_silence_duration_ms``.
             drop_hallucinations: Make finals empty that the server doubts, or that say words where
                 the audio is silent. They are marked in `SpeechData.metadata` in any case.
+            transform: A plain function from what was said to what is passed on, to redact or to
+                filter: ``transform(text)``, or ``transform(text, words)`` with the words and their
+                times. None drops it. It is called for every interim and final, in the event loop,
+                before anything is logged, recorded or emitted. What it fails at is dropped.
             replay_buffer_s: Seconds of audio kept for the next connection while there is none;
                 32 kB each.
             drain_timeout_s: Seconds without a sign of progress after the end of the input until
@@ -189,6 +195,7 @@ class STT(stt.STT):
         self._session_keyterms: tuple[str, ...] = ()
         self._preflight = preflight
         self._drop_hallucinations = drop_hallucinations
+        self._transforming = None if transform is None else Transforming(transform)
         _warn_of_cut_keyterms(self._options)
         self._limits = Limits(
             patience=Patience(
@@ -211,7 +218,11 @@ class STT(stt.STT):
             ),
             _key(api_key),
         )
-        self._recorder = NoRecorder() if record is None else Recorder(record, endpoint)
+        self._recorder = (
+            NoRecorder()
+            if record is None
+            else Recorder(record, endpoint, masks_words=transform is not None)
+        )
         self._http = HttpSession(http_session)
         self._connector = Connector(
             endpoint,
@@ -434,6 +445,7 @@ class STT(stt.STT):
             replay_s=limits.replay_buffer_s,
             preflight=self._preflight,
             drop_hallucinations=self._drop_hallucinations,
+            change=None if self._transforming is None else self._transforming.for_stream(),
         )
 
     def _update_session_keyterms(self, keyterms: list[str]) -> None:

@@ -27,6 +27,7 @@ from .flushes import Flushes
 from .results import Results
 from .session import ENDED, Patience, Session, State
 from .stalls import Stalls
+from .transform import Change, Transformed
 from .user_audio import UserAudio
 from .utterance import Utterance
 from .wire import Alive, Dialect, Failure, Transcript
@@ -69,6 +70,7 @@ class Recognition:
         replay_s: Seconds of audio kept at most for the next connection while there is none.
         preflight: See `Utterance`.
         drop_hallucinations: Make finals empty that are probably not what somebody said.
+        change: What the user makes of every text.
 
     Attributes:
         events: What happened and was not taken yet.
@@ -82,11 +84,13 @@ class Recognition:
         replay_s: float,
         preflight: bool = False,
         drop_hallucinations: bool = False,
+        change: Change | None = None,
     ) -> None:
         self.events: list[Event] = []
         self._dialect = dialect
         self._patience = patience
         self._drop_hallucinations = drop_hallucinations
+        self._transformed = None if change is None else Transformed(change)
         self._audio = UserAudio(keep_s=replay_s)
         self._utterance = Utterance(self.events, preflight=preflight)
         self._flushes = Flushes()
@@ -214,9 +218,10 @@ class Recognition:
     # To the user
 
     def take_events(self) -> list[Event]:
+        """Everything that happened since the last call, as the user's function has it."""
         out = list(self.events)
         self.events.clear()
-        return out
+        return out if self._transformed is None else self._transformed.of(out)
 
     def give_up(self) -> None:
         """End everything: no session will come, and what was shown is all there will be."""

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from .._core.clocks import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ
 from .._core.wire import is_audio
+from .masking import without_words
 
 VERSION = 1
 
@@ -47,13 +48,23 @@ class Tape:
         header: First line of the recording.
         began: When it did, on the clock of every ``at``.
         secret: It is replaced in every line, wherever it comes from.
+        masks_words: What a server sends is written without the words in it.
 
     Raises:
         OSError: The disk is full, or the folder is gone; from every method.
     """
 
-    def __init__(self, path: Path, header: Mapping[str, Any], began: float, secret: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: Mapping[str, Any],
+        began: float,
+        secret: str,
+        *,
+        masks_words: bool = False,
+    ) -> None:
         self._began = began
+        self._masks_words = masks_words
         self._secret = json.dumps(secret)[1:-1] if len(secret) >= _SHORTEST_SECRET else ""
         self._pushed: _Stretch | None = None
         self._sent: _Stretch | None = None
@@ -104,7 +115,8 @@ class Tape:
                 self.line("sent_text", {"connection": connection, "text": frame}, at)
 
     def received(self, connection: int, text: str, at: float) -> None:
-        self.line("received", {"connection": connection, "text": text}, at)
+        told = without_words(text) if self._masks_words else text
+        self.line("received", {"connection": connection, "text": told}, at)
 
     def noted(self, connection: int, kind: str, fields: Mapping[str, Any], at: float) -> None:
         self.line(kind, {"connection": connection, **fields}, at)

@@ -54,12 +54,17 @@ class Recorder:
     Args:
         folder: Made if it is not there.
         endpoint: Neither its key is written nor what follows its URL's path.
+        masks_words: What the server sends is written without its words: a user's function says what
+            of them may be told.
 
     Raises:
         ValueError: The folder cannot be made or written to.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], endpoint: Endpoint) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], endpoint: Endpoint, *, masks_words: bool = False
+    ) -> None:
+        self._masks_words = masks_words
         self._folder = Path(folder)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +101,10 @@ class Recorder:
         files, secret = self._folder / f"{began:%Y-%m-%dT%H-%M-%SZ}-{name}", self._endpoint.api_key
         now = asyncio.get_running_loop().time
         began_s = now()
-        recording = Recording(files, lambda: Tape(files, header, began_s, secret), now)
+        masks_words = self._masks_words
+        recording = Recording(
+            files, lambda: Tape(files, header, began_s, secret, masks_words=masks_words), now
+        )
         with self._lock:
             self._open.append(recording)
             if self._thread is None:
