@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 import soxr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kit.client import frame, frames
 from numpy.typing import NDArray
@@ -88,7 +88,6 @@ def test_the_size_of_the_frames_changes_nothing(rate_hz: int) -> None:
     sizes=st.lists(st.integers(0, 3000), max_size=12),
     channels=st.integers(1, 3),
 )
-@settings(deadline=None)
 def test_the_length_is_exact_and_the_position_is_what_was_pushed(
     rate_hz: int, sizes: list[int], channels: int
 ) -> None:
@@ -110,7 +109,6 @@ def test_the_length_is_exact_and_the_position_is_what_was_pushed(
         st.tuples(st.sampled_from(RATES_HZ), st.integers(1, 2), st.integers(0, 2500)), max_size=8
     )
 )
-@settings(deadline=None)
 def test_a_rate_that_changes_in_mid_stream_loses_and_doubles_nothing(
     parts: list[tuple[int, int, int]],
 ) -> None:
