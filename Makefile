@@ -35,10 +35,11 @@ else
 	$(BIN)/python -m pytest -p no:xdist -m alone
 endif
 
-lint: $(SETUP) ## ruff and mypy
+lint: $(SETUP) ## ruff, mypy and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy livekit examples tests
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(SETUP) ## measure speed beside other plugins, for an hour; fills docs/performance.md
 	$(BIN)/python benchmarks/instructions.py --write

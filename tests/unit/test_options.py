@@ -527,7 +527,7 @@ def test_options_do_not_change_and_an_update_without_a_change_is_the_same_value(
     assert options.updated(language="de") is not options
     assert options.language == "en"
     with pytest.raises(ValueError, match="frozen"):
-        options.language = "de"
+        options.language = "de"  # type: ignore[misc]
 
 
 def test_an_option_that_does_not_exist_is_an_error() -> None:

@@ -54,12 +54,10 @@ _WHISPER, _STREAMING, _VAD = "whisper_params", "streaming_params", "streaming_va
 _SAMPLING = (_WHISPER, "whisper_sampling_params")
 
 
-class Options(BaseModel):
+class Options(BaseModel, frozen=True):
     """One stream's recognition options. Immutable: a change is a new value (`updated`)."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     model: Model = "whisper"
     language: Annotated[str, DefaultOf("qwen3-asr", "auto")] = "en"
