@@ -110,6 +110,7 @@ if (audio) {
     byId("play").setAttribute("aria-label", audio.paused ? "Play" : "Pause");
   };
   audio.addEventListener("play", () => { state(); tick(); });
+  audio.addEventListener("ended", followAudio); // the last frame was drawn before the end
   audio.addEventListener("pause", state);
 }
 byId("filter").addEventListener("input", filterLog);

@@ -90,13 +90,17 @@ function play() {
 
 function tick() {
   if (audio.paused) return;
+  followAudio();
+  requestAnimationFrame(tick);
+}
+
+function followAudio() {
   head = xOfAudio(audio.currentTime);
   const span = view.to - view.from;
   if (byId("follow").checked && (head > view.to - span * 0.05 || head < view.from)) {
     show(head - span * 0.1, head + span * 0.9);
   }
   moved();
-  requestAnimationFrame(tick);
 }
 
 // Pointing, dragging, zooming
