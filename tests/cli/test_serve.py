@@ -24,6 +24,7 @@ from pathlib import Path
 
 import pytest
 from cli.command import Command
+from kit import python
 from paths import AUDIO
 from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -97,13 +98,10 @@ app(["serve", "--port", "0"])
 
 
 @pytest.mark.parametrize("missing", ["websockets.asyncio.server", "pocketsphinx"])
-def test_a_missing_extra_is_one_line_that_says_what_to_install(missing: str) -> None:
-    code = WITHOUT_EXTRA.format(missing=missing)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+async def test_a_missing_extra_is_one_line_that_says_what_to_install(missing: str) -> None:
+    done = await python.ran("-c", WITHOUT_EXTRA.format(missing=missing))
+    assert done.status == 1
+    (line,) = done.err.splitlines()
     assert 'pip install "livekit-plugins-baseten[emulator]"' in line
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from kit import python
 
 from livekit.plugins.baseten import __version__
 
@@ -35,8 +36,16 @@ def is_quick(imports: set[str]) -> bool:
     return bool(imports) and not imports & {"livekit.agents", "livekit.rtc", "av", "aiohttp"}
 
 
-@pytest.mark.parametrize("how", [MODULE, SCRIPT], ids=["module", "script"])
-@pytest.mark.parametrize("command", ["", "check", "transcribe", "serve", "report"])
+@pytest.mark.parametrize(
+    ("how", "command"),
+    [
+        (MODULE, ""),
+        (SCRIPT, "check"),
+        (MODULE, "transcribe"),
+        (SCRIPT, "serve"),
+        (MODULE, "report"),
+    ],
+)
 def test_help_is_shown_at_once(how: str, command: str) -> None:
     status, out, _, imports = started(how, f"{command} --help")
     assert status == 0
@@ -88,12 +97,10 @@ def test_a_missing_key_is_named_at_once() -> None:
     ],
     ids=["imported", "beside the command line"],
 )
-def test_whoever_imports_the_package_gets_a_registered_plugin(program: str) -> None:
+async def test_whoever_imports_the_package_gets_a_registered_plugin(program: str) -> None:
     program += (
         '\n(plugin,) = [p for p in Plugin.registered_plugins if p.title.endswith("baseten")]\n'
         "print(plugin.package, baseten.STT.__name__, baseten.SpeechStream.__name__)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout == "livekit.plugins.baseten STT SpeechStream\n"
+    done = await python.ran("-c", program)
+    assert done.out == "livekit.plugins.baseten STT SpeechStream\n"

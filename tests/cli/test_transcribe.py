@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import sys
 import wave
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -457,20 +456,18 @@ async def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path, gate: Ga
     # Long enough for there to be more to send when the reader goes.
     breath = [(16_000, 4000), *[(800, 4000)] * 60]
     recording = coded_file(tmp_path / "long.flac", coded_speech(breath * 9))
-    command = [sys.executable, "-m", "livekit.plugins.baseten", "transcribe", str(recording)]
     read, write = os.pipe()
-    async with serve(recognizer=gate) as server:
-        environment = os.environ | {"BASETEN_MODEL_ENDPOINT": server.url, "BASETEN_API_KEY": "any"}
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=write, stderr=asyncio.subprocess.PIPE, env=environment
-        )
+    async with (
+        serve(recognizer=gate) as server,
+        Command("transcribe").started(recording, url=server.url, out=write) as process,
+    ):
         os.close(write)
         assert (await asyncio.to_thread(os.read, read, 9999)).startswith(b"w1 w2 ")
         os.close(read)  # as `head -1` does
         await server.until(lambda: server.connections[0].received_samples > 16_000 * 60, 30)
         gate.opened.set()
-        _, err = await asyncio.wait_for(process.communicate(), 30)
-    assert (process.returncode, err) == (128 + signal.SIGPIPE, b"")
+        ran = await process.ran()
+    assert (ran.status, ran.err) == (128 + signal.SIGPIPE, "")
 
 
 # Somebody who watches

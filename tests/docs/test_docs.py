@@ -7,19 +7,18 @@ it starts its entrypoint and waits for a user turn, `<!-- run: pytest -->` runs 
 from __future__ import annotations
 
 import ast
-import asyncio
 import inspect
 import os
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kit import python
 from paths import ROOT
 
 from livekit.agents.types import NOT_GIVEN
@@ -138,29 +137,22 @@ async def test_each_program_runs(block: Block, server: Server, tmp_path: Path) -
     command = [str(script)]
     if block.marker == "pytest":
         (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
-        command = ["-m", "pytest", "-q", "-c", str(tmp_path / "pytest.ini"), str(script)]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        command = [*python.PYTEST, "-c", str(tmp_path / "pytest.ini"), str(script)]
+    ran = await python.ran(
         *command,
         cwd=tmp_path,
-        env={
-            **os.environ,
-            "BASETEN_MODEL_ENDPOINT": server.url,
-            "BASETEN_API_KEY": "any",
-            "PYTHONPATH": str(ROOT / "examples"),
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        BASETEN_MODEL_ENDPOINT=server.url,
+        BASETEN_API_KEY="any",
+        PYTHONPATH=str(ROOT / "examples"),
     )
-    out, err = (said.decode() for said in await asyncio.wait_for(process.communicate(), 60))
-    assert process.returncode == 0, f"{out}\n{err}"
+    assert ran.status == 0, f"{ran.out}\n{ran.err}"
     if block.marker == "pytest":
-        assert "1 passed" in out
+        assert "1 passed" in ran.out
     else:
-        assert "john dashwood" in out
+        assert "john dashwood" in ran.out
         # A busy machine: LiveKit's voice detection lags, or a late result is asked for again.
         busy = ("slower than realtime", "its audio is sent again")
-        assert not [line for line in err.splitlines() if not any(why in line for why in busy)]
+        assert not [line for line in ran.err.splitlines() if not any(why in line for why in busy)]
 
 
 @pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=str)

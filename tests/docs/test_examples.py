@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import re
 import shutil
-import sys
 import wave
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soxr
+from kit import python
 from paths import EXAMPLES
 
 from livekit.plugins.baseten.emulator import Server, SileroDetector, SphinxRecognizer, faults, serve
@@ -27,12 +24,7 @@ SPOKEN = (
 )
 
 
-@dataclass
-class Ran:
-    status: int
-    out: str
-    err: str
-
+class Ran(python.Ran):
     @property
     def complaints(self) -> list[str]:
         """What went wrong. That a result of a busy machine is asked for again is none of it."""
@@ -49,28 +41,13 @@ class Ran:
 async def run(*arguments: str | Path, url: str = "", cwd: Path = EXAMPLES, **variables: str) -> Ran:
     """Run Python as a user would, with what `.env` would have set."""
     environment = {
-        **os.environ,
         "BASETEN_MODEL_ENDPOINT": url,
         "BASETEN_API_KEY": "any",
         "COLUMNS": "200",
         **variables,
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *map(str, arguments),
-        cwd=cwd,
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-    assert process.returncode is not None
-    return Ran(process.returncode, out.decode(), err.decode())
+    done = await python.ran(*arguments, cwd=cwd, **environment)
+    return Ran(done.status, done.out, done.err)
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +259,7 @@ def test_the_examples_use_public_names_only() -> None:
 
 
 async def test_the_test_suite_of_an_agent_passes() -> None:
-    ran = await run("-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "testing")
+    ran = await run(*python.PYTEST, "-p", "no:cacheprovider", EXAMPLES / "testing")
     assert ran.status == 0, ran.out
     assert re.search(r"^10 passed", ran.out, re.M)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from kit import python
 from report.recordings import a_call
 from typer.testing import CliRunner, Result
 
@@ -18,17 +17,11 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["report", *map(str, arguments)])
 
 
-def test_the_page_is_beside_the_recording_and_its_name_is_printed(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "livekit.plugins.baseten", "report"]
-    done = subprocess.run(
-        [*command, str(a_call(tmp_path / "call"))],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{tmp_path / 'call.html'}\n"
+async def test_the_page_is_beside_the_recording_and_its_name_is_printed(tmp_path: Path) -> None:
+    call = a_call(tmp_path / "call")
+    done = await python.ran("-m", "livekit.plugins.baseten", "report", call)
+    assert (done.status, done.err) == (0, "")
+    assert done.out == f"{tmp_path / 'call.html'}\n"
     made = (tmp_path / "call.html").read_text(encoding="utf-8")
     assert made.startswith("<!doctype html>")
     if os.name == "posix":
