@@ -10,10 +10,11 @@ from . import faults
 from ._models.speakers import Diarizer
 from ._models.voice import AmplitudeDetector, SileroDetector, VoiceDetector
 from ._recognizers.coded import CodedRecognizer, CodedSpeech, CodedWord, coded_speech
-from ._recognizers.recognizer import Recognizer, Word
+from ._recognizers.recognizer import DecodingOptions, Recognizer, Transcript, Word
 from ._recognizers.script import ScriptRecognizer
 from ._recognizers.sphinx import SphinxRecognizer
 from ._recognizers.turns import Turn, TurnRecognizer, utterance
+from ._recognizers.whisper import WhisperRecognizer
 from ._serving.conduct import Event
 from ._serving.connection import Connection
 from ._serving.handshake import Handshake
@@ -29,6 +30,7 @@ __all__ = [
     "CodedSpeech",
     "CodedWord",
     "Connection",
+    "DecodingOptions",
     "Diarizer",
     "Event",
     "Handshake",
@@ -40,9 +42,11 @@ __all__ = [
     "Server",
     "SileroDetector",
     "SphinxRecognizer",
+    "Transcript",
     "Turn",
     "TurnRecognizer",
     "VoiceDetector",
+    "WhisperRecognizer",
     "Word",
     "coded_speech",
     "faults",

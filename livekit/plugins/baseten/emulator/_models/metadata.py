@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .._recognizers.recognizer import DecodingOptions
+from .languages import SCRIPTS
+
 MAX_DURATION_S = 30
 """The model hears no more than this at once; a longer limit is silently cut down to it."""
 
@@ -62,6 +65,25 @@ class WhisperParams(_Strict):
     prefix: str | None = ""
     show_beam_results: bool = False
     enable_chunk_level_language_detection: bool | None = False
+
+    @property
+    def decoding(self) -> DecodingOptions:
+        """What of it concerns the decoder. Without a language it is left to decode English."""
+        sampling, language = self.whisper_sampling_params, self.audio_language or "en"
+        return DecodingOptions(
+            language=None if language == "auto" else SCRIPTS.get(language, language),
+            language_options=tuple(self.language_options),
+            is_detection_only=self.language_detection_only,
+            translates=self.output_language == "en",
+            prompt=self.prompt or "",
+            word_timestamps=self.show_word_timestamps,
+            beam_width=sampling.beam_width,
+            length_penalty=sampling.length_penalty,
+            repetition_penalty=sampling.repetition_penalty,
+            no_repeat_ngram_size=sampling.no_repeat_ngram_size or 0,
+            temperatures=tuple(sampling.sampling_temperatures) or (0.0,),
+            max_new_tokens=sampling.max_new_tokens,
+        )
 
 
 class StreamingParams(_Strict):

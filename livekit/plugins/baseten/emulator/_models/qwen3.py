@@ -10,12 +10,20 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from .._recognizers.recognizer import SAMPLE_RATE_HZ, Word, samples_of
+from .._recognizers.recognizer import (
+    SAMPLE_RATE_HZ,
+    DecodingOptions,
+    Heard,
+    Transcript,
+    samples_of,
+    text_of,
+    transcript_of,
+)
+from .languages import QWEN3_NAMES
 from .qwen3_settings import BLOCKS, Settings, WhisperParams
 from .session import Closing, Job, JobQueue, Message, type_of
 from .voice import VoiceActivity, VoiceDetectorFactory
@@ -78,7 +86,7 @@ class Qwen3Session:
     def recognized(
         self,
         job: Job,
-        words: Sequence[Word],
+        heard: Heard,
         now_s: float,
         *,
         possible_hallucination: bool = False,
@@ -90,7 +98,7 @@ class Qwen3Session:
         if job.is_final:
             del self._settings_of_turn[job.number]
         if not job.is_flush or self._finishes:
-            self._outgoing.append(self._transcription(job, words, params))
+            self._outgoing.append(self._transcription(job, transcript_of(heard), params))
 
     def failed(self, job: Job, why: str, now_s: float) -> None:
         if self.closing:
@@ -106,6 +114,12 @@ class Qwen3Session:
     def outgoing(self) -> list[Message]:
         outgoing, self._outgoing = self._outgoing, []
         return outgoing
+
+    def next_job(self, *, latest_only: bool = False) -> Job | None:
+        return self._jobs.next(latest_only=latest_only)
+
+    def decoding(self, job: Job) -> DecodingOptions:
+        return self._settings_of_turn[job.number].whisper_params.decoding
 
     def take_job(self, *, latest_only: bool = False) -> Job | None:
         return self._jobs.take(latest_only=latest_only)
@@ -239,27 +253,28 @@ class Qwen3Session:
 
     # Messages.
 
-    def _transcription(self, job: Job, words: Sequence[Word], params: WhisperParams) -> Message:
-        asked = params.audio_language or "auto"
-        heard = words[0].language if words else None
-        language = (heard or "English") if asked == "auto" else asked
+    def _transcription(self, job: Job, transcript: Transcript, params: WhisperParams) -> Message:
+        asked, detected = params.audio_language or "auto", transcript.language or "English"
+        language = QWEN3_NAMES.get(detected, detected) if asked == "auto" else asked
+        has_words = bool(transcript.words or transcript.text)
         message: Message = {
             "type": "transcription",
             "is_final": job.is_final,
             "transcription_num": job.number,
-            "language_code": language if words else None,
-            "segments": [self._segment(job, words, params)] if words else [],
+            "language_code": language if has_words else None,
+            "segments": [self._segment(job, transcript, params)] if has_words else [],
         }
         if job.is_flush:
             message["is_end_of_audio_flush"] = True
         return message
 
-    def _segment(self, job: Job, words: Sequence[Word], params: WhisperParams) -> Message:
+    def _segment(self, job: Job, transcript: Transcript, params: WhisperParams) -> Message:
         """A segment starts with the first word and ends with the last one."""
+        words, text = transcript.words, transcript.text
         segment: Message = {
-            "start_time": job.offset_s + words[0].start_s,
-            "end_time": job.offset_s + words[-1].end_s,
-            "text": " ".join(word.text for word in words),
+            "start_time": job.offset_s + (words[0].start_s if words else 0.0),
+            "end_time": job.offset_s + (words[-1].end_s if words else job.audio_length_s),
+            "text": text_of(words) if text is None else text,
         }
         if job.is_final and self._aligner and params.show_word_timestamps:
             segment["word_timestamps"] = [

@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from .._recognizers.recognizer import DecodingOptions
+from .languages import QWEN3_NAMES
+
 BLOCKS = ("whisper_params", "streaming_params", "streaming_vad_config", "include_timing_info")
 """What makes an object without a type a handshake."""
 
@@ -15,6 +18,16 @@ class WhisperParams(BaseModel):
     show_word_timestamps: bool = False
     prompt: str | None = None
     keyterms: Any = None
+
+    @property
+    def decoding(self) -> DecodingOptions:
+        """What of it concerns the decoder. Keyterms are read out to it after the prompt."""
+        terms = self.keyterms if isinstance(self.keyterms, list) else []
+        prompt = " ".join(filter(None, [self.prompt, ", ".join(map(str, terms))]))
+        codes = {name.casefold(): code for code, name in QWEN3_NAMES.items()}
+        return DecodingOptions(
+            language=codes.get((self.audio_language or "auto").casefold()), prompt=prompt
+        )
 
 
 class StreamingParams(BaseModel):

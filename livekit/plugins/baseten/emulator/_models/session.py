@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .._recognizers.recognizer import Word
+from .._recognizers.recognizer import DecodingOptions, Heard
 
 Message = dict[str, Any]
 """A server message before it becomes JSON."""
@@ -69,18 +68,25 @@ class JobQueue:
     def append(self, job: Job) -> None:
         self._waiting.append(job)
 
+    def next(self, *, latest_only: bool) -> Job | None:
+        """The job that `take` would begin."""
+        if self._is_busy or not self._waiting:
+            return None
+        if not latest_only:
+            return self._waiting[0]
+        return next((job for job in self._waiting if job.is_final), self._waiting[-1])
+
     def take(self, *, latest_only: bool) -> Job | None:
         """Begin the next job, if there is one and none is under way.
 
         Args:
             latest_only: Skip partials that a later job has overtaken.
         """
-        if self._is_busy or not self._waiting:
-            return None
-        job = self._waiting.popleft()
-        while latest_only and not job.is_final and self._waiting:
-            job = self._waiting.popleft()
-        self._is_busy = True
+        job = self.next(latest_only=latest_only)
+        if job is not None:
+            while self._waiting.popleft() is not job:
+                pass
+            self._is_busy = True
         return job
 
     def finish(self) -> None:
@@ -135,6 +141,12 @@ class ServerSession(Protocol):
 
     def received(self, frame: str | bytes, now_s: float) -> None: ...
 
+    def next_job(self, *, latest_only: bool = False) -> Job | None:
+        """What `take_job` would begin now."""
+
+    def decoding(self, job: Job) -> DecodingOptions:
+        """How the client asked for this buffer to be decoded."""
+
     def take_job(self, *, latest_only: bool = False) -> Job | None:
         """Begin the next buffer to recognize; `None` while there is none or one is under way.
 
@@ -145,7 +157,7 @@ class ServerSession(Protocol):
     def recognized(
         self,
         job: Job,
-        words: Sequence[Word],
+        heard: Heard,
         now_s: float,
         *,
         possible_hallucination: bool = False,

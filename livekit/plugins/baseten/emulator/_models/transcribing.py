@@ -9,7 +9,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .._recognizers.recognizer import SAMPLE_RATE_HZ, Word
+from .._recognizers.recognizer import (
+    SAMPLE_RATE_HZ,
+    Heard,
+    Transcript,
+    Word,
+    text_of,
+    transcript_of,
+)
 from .languages import SCRIPTS, UNSPACED, WHISPER
 from .metadata import WhisperParams
 from .segments import Segment, TimedWord
@@ -42,7 +49,7 @@ class Runtime:
     word_step_s: float = WORD_STEP_S
 
     def transcribe(
-        self, job: Job, words: Sequence[Word], params: WhisperParams, *, suspicious: bool
+        self, job: Job, heard: Heard, params: WhisperParams, *, suspicious: bool
     ) -> Segment:
         """The one segment of a buffer. It spans all of it, silence included.
 
@@ -52,13 +59,18 @@ class Runtime:
         Raises:
             TranscriptionFailed: It cannot be done.
         """
-        code, prob = _language(params, words)
+        transcript = transcript_of(heard)
+        words, text, log_prob = transcript.words, transcript.text, transcript.log_prob
+        code, prob = _language(params, transcript)
         end_s = job.offset_s + round(len(job.pcm) / 2 / SAMPLE_RATE_HZ, 3)
         if params.audio_language == "auto" and params.language_detection_only:
             return Segment(job.offset_s, end_s, language=code, language_prob=prob)
         if params.whisper_sampling_params.beam_width > MAX_BEAM_WIDTH:
             raise TranscriptionFailed("RuntimeError: the engine is not built for this beam width")
-        text = ("" if code in UNSPACED else " ").join(word.text for word in words).strip()
+        if text is None:
+            text = text_of(words, has_spaces=code not in UNSPACED)
+        if log_prob is None:
+            log_prob = sum(math.log(max(word.prob, 1e-9)) for word in words)
         return Segment(
             job.offset_s,
             end_s,
@@ -66,8 +78,8 @@ class Runtime:
             self._timed(job, words, code) if params.show_word_timestamps else (),
             language=code,
             language_prob=prob,
-            log_prob=sum(math.log(max(word.prob, 1e-9)) for word in words),
-            possible_hallucination=suspicious,
+            log_prob=log_prob,
+            possible_hallucination=suspicious or transcript.is_doubtful,
             beam_results=(text,) if params.show_beam_results else (),
         )
 
@@ -96,7 +108,7 @@ class Runtime:
         return math.floor(at_s / self.word_step_s + 1e-6) * self.word_step_s
 
 
-def _language(params: WhisperParams, words: Sequence[Word]) -> tuple[str | None, float | None]:
+def _language(params: WhisperParams, transcript: Transcript) -> tuple[str | None, float | None]:
     """The language's code and its probability, as the server reports them.
 
     A fixed language is echoed without a probability, and so is none at all. Detection finds what
@@ -104,8 +116,9 @@ def _language(params: WhisperParams, words: Sequence[Word]) -> tuple[str | None,
     """
     asked = params.audio_language
     if asked == "auto":
-        heard = words[0].language if words else None
-        return heard or (params.language_options or ["en"])[0], DETECTION_PROB
+        detected = transcript.language or (params.language_options or ["en"])[0]
+        prob = transcript.language_prob
+        return detected, DETECTION_PROB if prob is None else prob
     if asked is not None and asked not in WHISPER and asked not in SCRIPTS:
         raise TranscriptionFailed(f"KeyError: {asked!r}")
     return (None if asked is None else SCRIPTS.get(asked, asked)), None

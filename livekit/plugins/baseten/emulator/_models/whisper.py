@@ -12,13 +12,12 @@ other. The server is silent when it is pleased, and it never closes first when a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from .._recognizers.recognizer import SAMPLE_RATE_HZ, Word
+from .._recognizers.recognizer import SAMPLE_RATE_HZ, DecodingOptions, Heard, transcript_of
 from . import messages
 from .diarization import DiarizedResults
 from .listening import Listening
@@ -95,7 +94,7 @@ class WhisperSession:
     def recognized(
         self,
         job: Job,
-        words: Sequence[Word],
+        heard: Heard,
         now_s: float,
         *,
         possible_hallucination: bool = False,
@@ -105,13 +104,14 @@ class WhisperSession:
         params = self._settings.whisper_params
         try:
             segment = self._runtime.transcribe(
-                job, words, params, suspicious=possible_hallucination
+                job, heard, params, suspicious=possible_hallucination
             )
         except TranscriptionFailed as e:
             self.failed(job, str(e), now_s)
             return
         self._now_s = now_s
         if job.is_final:
+            words = transcript_of(heard).words
             self._outgoing += self._results.final(job, segment, words, now_s)
         else:
             self._send_partial(self._results.partial(job, segment, now_s))
@@ -167,6 +167,12 @@ class WhisperSession:
         return messages.error(
             kind, text, recoverable=recoverable, stream_id=self.stream_id, now_s=now_s
         )
+
+    def next_job(self, *, latest_only: bool = False) -> Job | None:
+        return self._listening.jobs.next(latest_only=latest_only)
+
+    def decoding(self, job: Job) -> DecodingOptions:
+        return self._settings.whisper_params.decoding
 
     def take_job(self, *, latest_only: bool = False) -> Job | None:
         return self._listening.jobs.take(latest_only=latest_only)

@@ -32,6 +32,9 @@ class SphinxRecognizer:
         workers: How many buffers are heard at once, each by a process that holds a model (about
             100 MB); at most two, one per core, if not given.
 
+    Attributes:
+        workers: The same.
+
     Raises:
         ImportError: pocketsphinx is not installed.
     """
@@ -43,9 +46,9 @@ class SphinxRecognizer:
             raise ImportError(
                 'pocketsphinx is missing: pip install "livekit-plugins-baseten[emulator]"'
             )
-        count = workers or min(2, os.cpu_count() or 1)
+        self.workers = workers or min(2, os.cpu_count() or 1)
         # Started here, so that the models are loaded by the time the first words are spoken.
-        self._workers = [_Worker() for _ in range(count)]
+        self._workers = [_Worker() for _ in range(self.workers)]
         self._free = list(self._workers)
         self._freed = threading.Condition()
         self._finalizer = weakref.finalize(self, _stop, self._workers)

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Literal
 
 from .._recognizers.recognizer import Recognizer
+from .capacity import Capacity
 
 Event = Literal["opened", "received", "sent", "closed"]
 """What an observer is told of a connection."""
@@ -21,6 +22,7 @@ class Conduct:
     Attributes:
         recognizer: Hears all of them.
         executor: Where a blocking recognizer runs.
+        capacity: Which connection may use it next.
         latency_s: Added to every recognition, in seconds.
         delay_s: How long every message is under way, in seconds.
         is_recording: Whether frames, audio and messages are kept for tests to look at.
@@ -29,6 +31,7 @@ class Conduct:
 
     recognizer: Recognizer
     executor: Executor
+    capacity: Capacity
     latency_s: float
     delay_s: float
     is_recording: bool

@@ -16,12 +16,14 @@ from .._recognizers.coded import CodedRecognizer
 from .._recognizers.recognizer import Recognizer
 from ..faults.fault import Conditions
 from ..faults.plan import Planned
+from .capacity import Capacity
 from .conduct import Conduct, Event
 from .connection import Connection
 from .handshake import Handshake
 from .server import Server
 
 BLOCKING_RECOGNITIONS = 8
+"""How many buffers a recognizer hears at once that does not say how many."""
 
 
 @contextlib.asynccontextmanager
@@ -76,8 +78,10 @@ async def serve(
         ValueError: There is no such model, it has not what is asked for, or no such fault.
     """
     check_model(model, diarizer=diarizer, runtime=runtime)
-    executor = ThreadPoolExecutor(BLOCKING_RECOGNITIONS, "emulator")
-    conduct = Conduct(recognizer or CodedRecognizer(), executor, latency_s, delay_s, record)
+    recognizer = recognizer or CodedRecognizer()
+    workers = getattr(recognizer, "workers", BLOCKING_RECOGNITIONS)
+    executor = ThreadPoolExecutor(workers, "emulator")
+    conduct = Conduct(recognizer, executor, Capacity(workers), latency_s, delay_s, record)
 
     def session(conditions: Conditions) -> ServerSession:
         return session_of(

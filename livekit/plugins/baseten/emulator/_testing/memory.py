@@ -11,7 +11,7 @@ from .._models.speakers import Diarizer
 from .._models.transcribing import WORD_STEP_S
 from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
 from .._recognizers.coded import CodedRecognizer
-from .._recognizers.recognizer import Recognizer
+from .._recognizers.recognizer import Recognizer, heard_by
 
 
 class InMemoryConnection:
@@ -100,10 +100,14 @@ class InMemoryConnection:
             if failure is not None:
                 self._session.failed(job, failure, now_s)
                 continue
-            hear = self._recognizer.recognize
-            words = hear(job.pcm, is_final=job.is_final) if job.pcm else []
+            options = self._session.decoding(job)
+            heard = (
+                heard_by(self._recognizer, job.pcm, options, is_final=job.is_final)
+                if job.pcm
+                else []
+            )
             self._session.recognized(
-                job, words, now_s, possible_hallucination=possible_hallucination
+                job, heard, now_s, possible_hallucination=possible_hallucination
             )
         return done
 
