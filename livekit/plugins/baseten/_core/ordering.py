@@ -52,6 +52,16 @@ class Ordering:
         end = samples(result.end_s)
         return end is not None and end <= self._told_end
 
+    def has_moved_on(self, partial: Transcript) -> bool:
+        """``partial`` is of a buffer that begins behind the end of the last final."""
+        start = samples(partial.start_s)
+        can_tell = self._spans_buffer and not self._is_diarizing and not self.doubt
+        return can_tell and start is not None and start > self.end + _LEEWAY_SAMPLES
+
+    def skip_to(self, result: Transcript) -> None:
+        """No final will come of what is before ``result``."""
+        self.end = max(self.end, samples(result.start_s) or 0)
+
     def placed(self, result: Transcript, sent: int) -> Transcript:
         """``result``, the next one, with times that can be right.
 

@@ -179,7 +179,9 @@ class Recognition:
             elif isinstance(frame, Alive):
                 self._flushes.note_heard(frame.trace_id, now)
             elif isinstance(frame, Failure) and frame.recoverable:
-                attached.result_failed |= frame.is_lost_result
+                if frame.is_lost_result:
+                    attached.result_failed = True
+                    attached.stalls.note_failure(now)
                 self.events.append(ServerWarned(frame.error_type, frame.message))
             self._flushes.stop_waiting_for_silence(now, self._is_silent_until)
         self._answer_overdue(now)
@@ -201,7 +203,11 @@ class Recognition:
                 self._flushes.ask_without_answer(self._audio.journal.stop)
         elif attached.stalls.is_quiet(now):
             attached.stalls.note_result(now)  # waits as long again
-            self._go_on_without_result(attached)
+            self._go_on_without_result(attached, "the model owes a result and sends none")
+        elif attached.stalls.is_missing_final(now):
+            attached.stalls.note_result(now)
+            self._go_on_without_result(attached, "a transcription failed at the server")
+        attached.stalls.note_look(now)
 
     @property
     def deadline(self) -> float | None:
@@ -262,16 +268,19 @@ class Recognition:
         results = attached.results
         if results.is_old(transcript):
             return
-        if not transcript.is_final:
-            said = results.read_partial(transcript)
-            if said.text:
-                self._utterance.show(said, has_paused=lambda: results.has_paused(said))
-            return
-        failed, attached.result_failed = attached.result_failed, False
-        if failed and results.is_one_missing_before(transcript) and self._may_ask_again:
+        is_missing = attached.result_failed and results.is_one_missing_before(transcript)
+        if is_missing and self._may_ask_again:
             self._ask_again(attached, "a transcription failed at the server")
-        else:
+            return
+        if is_missing:
+            self._go_on_behind(attached, results.skip_to(transcript), now)
+        if transcript.is_final:
+            attached.result_failed = False
             self._take_final(results, transcript, now)
+            return
+        said = results.read_partial(transcript)
+        if said.text:
+            self._utterance.show(said, has_paused=lambda: results.has_paused(said))
 
     def _take_final(self, results: Results, transcript: Transcript, now: float) -> None:
         final = results.read_final(transcript)
@@ -365,16 +374,29 @@ class Recognition:
             return not self._audio.is_silent(start, stop)
         return self._audio.loud_s(start, stop) > _UNHEARD_S
 
-    def _go_on_without_result(self, attached: _Attached) -> None:
+    def _go_on_without_result(self, attached: _Attached, why: str) -> None:
         """Get on, where the server lives and sends nothing of the utterance under way."""
-        if self._utterance.is_owed_a_final and self._may_ask_again:
-            self._ask_again(attached, "the model owes a result and sends none")
+        is_heard = attached.result_failed and not self._is_silent_until(attached.session.cursor)
+        if self._may_ask_again and (self._utterance.is_owed_a_final or is_heard):
+            self._ask_again(attached, why)
             return
         promoted = self._utterance.abandon()
         if promoted is not None:
             # It has been said: if a final comes after all, it must not say it again.
             self._audio.settle(min(promoted.end, attached.session.cursor))
             self._lose(attached, SessionLost(1006, "the model sends no results"))
+
+    def _go_on_behind(self, attached: _Attached, start: int, now: float) -> None:
+        """Miss no final before stream sample ``start``: it failed twice, and the server went on."""
+        attached.result_failed = False
+        is_said = self._utterance.is_shown_before(start)
+        if is_said:
+            self._utterance.abandon()
+        self._audio.settle(start)
+        if self._flushes.is_any_before(start):
+            self._flushes.answer(start, now)
+            if not is_said:
+                self._utterance.answer_empty()
 
     @property
     def _live(self) -> Session | None:

@@ -9,11 +9,8 @@ from .clocks import SAMPLE_RATE_HZ
 from .events import Hypothesis, SpokenWord
 from .ordering import Ordering, samples
 from .session import Session
-from .user_audio import UserAudio
+from .user_audio import PAUSE_SAMPLES, UserAudio
 from .wire import ServerWord, Transcript
-
-# So much silence after the last word is a pause.
-_PAUSE_SAMPLES = SAMPLE_RATE_HZ // 5
 
 # What a server says is still to come may have been said by so many finals.
 _FINALS_KEPT = 32
@@ -67,15 +64,38 @@ class Results:
         """It was said already."""
         return self._ordering.is_old(transcript)
 
-    def is_one_missing_before(self, final: Transcript) -> bool:
-        """The server counted a final that did not come."""
-        return final.number is not None and final.number > self._final_number + 1
+    def is_one_missing_before(self, transcript: Transcript) -> bool:
+        """The server counted a final that did not come.
+
+        A partial has the number of the final before it, which it may have a little too early: only
+        a buffer that has moved on tells. Of several speakers, finals may come after later partials.
+        """
+        has_moved_on = not transcript.is_final and self._ordering.has_moved_on(transcript)
+        if transcript.number is None:
+            return has_moved_on
+        ahead = transcript.number - self._final_number
+        if transcript.is_final:
+            return ahead > 1
+        if self._session.dialect.speaker_wait_s:
+            return False
+        return ahead > 1 or (ahead == 1 and has_moved_on)
+
+    def skip_to(self, partial: Transcript) -> int:
+        """Miss no final before ``partial`` any more.
+
+        Returns:
+            The stream position at which its buffer begins.
+        """
+        self._ordering.skip_to(partial)
+        self._final_number = partial.number or self._final_number
+        self._onset = None
+        return self._bounds(partial)[0]
 
     def has_paused(self, said: Hypothesis) -> bool:
         """Silence has begun after what a partial says."""
-        if said.heard_to - said.end >= _PAUSE_SAMPLES:
+        if said.heard_to - said.end >= PAUSE_SAMPLES:
             return True  # the server's word for it
-        return self._audio.has_faded(said.start, said.heard_to, _PAUSE_SAMPLES)
+        return self._audio.has_faded(said.start, said.heard_to)
 
     def read_partial(self, transcript: Transcript) -> Hypothesis:
         placed = self._ordering.placed(transcript, self._session.clock.sent)
@@ -175,7 +195,7 @@ class Results:
             return True
         # So long after the last final, there may be silence before the speech: does it go on now?
         start = session.clock.to_stream(samples(final.start_s) or since)
-        return not self._audio.has_faded(start, session.cursor, _PAUSE_SAMPLES)
+        return not self._audio.has_faded(start, session.cursor)
 
     def _bounds(self, transcript: Transcript) -> tuple[int, int]:
         """The stream samples of the server's buffer."""

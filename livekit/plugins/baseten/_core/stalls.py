@@ -11,6 +11,11 @@ from .utterance import Phase, Utterance
 # Partials come every half second; after a forced final, the first one tells that speech goes on.
 _UTTERANCE_SILENCE_S = {Phase.SPEAKING: 8.0, Phase.CONTINUING: 3.0}
 
+# After the error of a transcription, another partial comes if it was a partial that failed. One is
+# waited for as long as somebody speaks, and for a moment in any case.
+_AFTER_FAILURE_S = 0.5
+_LONGEST_AFTER_FAILURE_S = 1.5
+
 # A microphone that is on sends all the time, silence too. Without audio for so long, it is off.
 MUTED_AFTER_S = 2.0
 
@@ -26,12 +31,14 @@ class Stalls:
         self._utterance = utterance
         self._last_result_s = now
         self._last_sent_s = now
+        self._failed_s: float | None = None
+        self._look_s: float | None = None
         self._muted_at = -1  # stream position of the last mute that was seen to
 
     @property
     def deadline(self) -> float | None:
-        """When the user counts as muted or the model as quiet; None while nobody speaks."""
-        due = (self._mute_deadline, self._quiet_deadline)
+        """When `is_muted`, `is_quiet` or `is_missing_final` may become true; None if never."""
+        due = (self._mute_deadline, self._quiet_deadline, self._failure_deadline)
         return min((at for at in due if at is not None), default=None)
 
     def is_muted(self, now: float) -> bool:
@@ -44,9 +51,31 @@ class Stalls:
         due = self._quiet_deadline
         return due is not None and now >= due
 
+    def is_missing_final(self, now: float) -> bool:
+        """A transcription failed, and no partial came since: it was a final."""
+        if self._failed_s is None or self._look_s is None or now < self._look_s:
+            return False
+        dialect = self._session.dialect
+        longest_s = _LONGEST_AFTER_FAILURE_S + dialect.partial_interval_samples / SAMPLE_RATE_HZ
+        has_paused = self._audio.has_faded(self._audio.journal.start, self._session.cursor)
+        is_late = now >= self._failed_s + longest_s
+        return has_paused or is_late or not dialect.sends_partials
+
+    def note_look(self, now: float) -> None:
+        """Look again later for a final that is missing."""
+        if self._look_s is not None and now >= self._look_s:
+            self._look_s = now + _AFTER_FAILURE_S
+
+    def note_failure(self, now: float) -> None:
+        """A transcription failed, a partial's or a final's."""
+        dialect = self._session.dialect
+        wait_s = _AFTER_FAILURE_S + dialect.speaker_wait_s if dialect.sends_partials else 0.0
+        self._failed_s, self._look_s = now, now + wait_s
+
     def note_result(self, now: float) -> None:
         """Start the wait for a result anew."""
         self._last_result_s = now
+        self._failed_s = self._look_s = None
 
     def note_sent(self, now: float) -> None:
         """Start the wait for audio anew."""
@@ -59,6 +88,10 @@ class Stalls:
     @property
     def _is_speaking(self) -> bool:
         return self._session.state is State.STREAMING and self._utterance.is_open
+
+    @property
+    def _failure_deadline(self) -> float | None:
+        return self._look_s if self._session.state is State.STREAMING else None
 
     @property
     def _mute_deadline(self) -> float | None:

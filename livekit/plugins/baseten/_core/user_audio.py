@@ -24,6 +24,9 @@ _CALL_SPEED, _CALL_BURST_S = 1.25, 10.0
 # Of a recording, this much is held for the server at most: 461 MB.
 MOST_HELD_S = 4 * 3600.0
 
+# So much silence after the last word is a pause.
+PAUSE_SAMPLES = SAMPLE_RATE_HZ // 5
+
 # Nobody speaks below this root mean square: about -50 dBFS.
 _SILENCE_RMS = 100.0
 
@@ -117,9 +120,9 @@ class UserAudio:
         windows = self.journal.windows(start, stop)
         return sum(1 for rms in windows if rms > _LOUD_RMS) * WINDOW_SAMPLES / SAMPLE_RATE_HZ
 
-    def has_faded(self, start: int, stop: int, tail_samples: int) -> bool:
-        """The last ``tail_samples`` are very quiet, compared with what came before them."""
-        tail = self.journal.loudness(stop - tail_samples, stop)
+    def has_faded(self, start: int, stop: int) -> bool:
+        """It ends in a pause: that is very quiet, compared with what came before it."""
+        tail = self.journal.loudness(stop - PAUSE_SAMPLES, stop)
         return tail < max(_SILENCE_RMS, self.journal.loudness(start, stop) / 10)
 
     def _note_push(self, now_wall_s: float) -> None:

@@ -69,14 +69,22 @@ class Utterance:
         """Words were shown that no final has confirmed."""
         return self._shown is not None
 
+    def is_shown_before(self, position: int) -> bool:
+        """Words were shown that no final has confirmed, and they end before a stream sample."""
+        return self._shown is not None and self._shown.end <= position
+
     def show(
         self, hypothesis: Hypothesis, *, has_paused: Callable[[], bool] = lambda: False
     ) -> None:
         """Show the words of a partial, in place of those before.
 
+        One that has heard less is of audio that is sent again, and shows nothing new.
+
         Args:
             has_paused: Whether silence has begun after them; only asked where it matters.
         """
+        if self._shown is not None and hypothesis.heard_to < self._shown.heard_to:
+            return
         self._speak(hypothesis)
         self._pending = None
         before, self._shown = self._shown, hypothesis

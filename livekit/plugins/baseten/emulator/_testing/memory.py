@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from .._models.dialects import Dialect, session_of
@@ -82,6 +83,7 @@ class InMemoryConnection:
         now_s: float = 0.0,
         possible_hallucination: bool = False,
         failure: str | None = None,
+        fails: Callable[[bool], bool] = lambda is_final: True,
     ) -> int:
         """Recognize queued buffers, and return how many.
 
@@ -90,6 +92,7 @@ class InMemoryConnection:
             now_s: When, in seconds.
             possible_hallucination: Whether the results look like hallucinations.
             failure: Let recognition fail, for this reason.
+            fails: Asked which of them fail, given whether a buffer's result would be final.
         """
         done = 0
         while jobs is None or done < jobs:
@@ -97,7 +100,7 @@ class InMemoryConnection:
             if job is None:
                 break
             done += 1
-            if failure is not None:
+            if failure is not None and fails(job.is_final):
                 self._session.failed(job, failure, now_s)
                 continue
             options = self._session.decoding(job)
