@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from kit import in_memory
+from kit.in_memory import Call, check
+from numpy.typing import NDArray
 
+from livekit.plugins.baseten._core.events import Final
 from livekit.plugins.baseten._core.flushes import ANSWER_S, GRACE_S, LEAST_GRACE_S, Flush, Flushes
 from livekit.plugins.baseten._core.options import Options
 from livekit.plugins.baseten._core.wire import Dialect, dialect_for
+from livekit.plugins.baseten.emulator import coded_speech
 
 WHISPER = dialect_for(Options.create("whisper"))
 QWEN3 = dialect_for(Options.create("qwen3-asr"))
@@ -178,3 +184,44 @@ def test_what_waits_cannot_be_changed_from_outside() -> None:
     flushes.ask(100)
     flushes.waiting.clear()
     assert flushes.waiting
+
+
+# Whatever comes behind
+
+
+class LateDetector:
+    """Notices speech after 0.3 s of it, and the end of it at once."""
+
+    def __init__(self) -> None:
+        self._loud = 0
+
+    def probability(self, window: NDArray[np.int16]) -> float:
+        self._loud = self._loud + 1 if np.abs(window.astype(int)).max(initial=0) > 0 else 0
+        return 1.0 if self._loud > 10 else 0.0
+
+
+@pytest.mark.parametrize("flushed_after_s", [0.0, 0.1, 0.2, 0.3, 0.35])
+@pytest.mark.parametrize("partials", [True, False])
+def test_a_flush_in_the_first_moments_of_speech_is_answered_in_its_time(
+    flushed_after_s: float, partials: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has not noticed the speech yet, and hears on for eight seconds."""
+    monkeypatch.setattr(in_memory, "AmplitudeDetector", LateDetector)
+    call = Call(
+        coded_speech([(16_000, 128_000)], trailing_samples=8000, first_word=1001),
+        Options.create("whisper", enable_partial_transcripts=partials),
+    )
+    call.connect()
+    call.push(16_000 + round(flushed_after_s * 16_000))
+    call.flush()
+    asked_s, answered_s = call.now, None
+    while call.pushed < call.samples:
+        call.push(800)
+        call.settle()
+        call.wait(50)
+        if answered_s is None and any(isinstance(event, Final) for event in call.events):
+            answered_s = call.now
+    assert answered_s is not None
+    assert answered_s - asked_s < GRACE_S + 0.2
+    call.finish()
+    check(call)

@@ -10,11 +10,13 @@ that its voice activity detector takes them for the end of speech, with a health
 whose answer says that they were heard; to Qwen3-ASR it is a commit, which the server answers.
 
 Every flush is answered, in the order in which they were asked: by a final that reaches its
-position, or by an empty one when it is overdue, because no other will come then.
+position, or by an empty one when it is overdue or the server has gone on to what comes behind it,
+because no other will come then.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,7 +73,12 @@ class Flushes:
     @property
     def deadline(self) -> float | None:
         """When the first of them is overdue."""
-        return min((f.due_s for f in self._waiting if f.due_s is not None), default=None)
+        return self.deadline_before(math.inf)
+
+    def deadline_before(self, position: float) -> float | None:
+        """When the first of those up to stream sample ``position`` is overdue."""
+        due = (f.due_s for f in self._waiting if f.due_s is not None and f.position <= position)
+        return min(due, default=None)
 
     def is_any_before(self, position: int) -> bool:
         """A final up to stream sample ``position`` answers at least one of them."""
@@ -135,9 +142,16 @@ class Flushes:
                     self._slowest_s = max(self._slowest_s or 0.0, now - flush.heard_s)
         self._waiting = [f for f in self._waiting if f.position > position]
 
-    def drop_overdue(self, now: float) -> None:
-        """Take those out that no final will answer any more."""
+    def drop_overdue(self, now: float, before: float = math.inf) -> None:
+        """Take those up to stream sample ``before`` out that no final will answer in time."""
         late = [f for f in self._waiting if f.due_s is not None and now >= f.due_s]
+        self._drop([f for f in late if f.position <= before])
+
+    def drop_before(self, position: int) -> None:
+        """Take those up to stream sample ``position`` out: no final came of them."""
+        self._drop([f for f in self._waiting if f.position <= position])
+
+    def _drop(self, late: list[Flush]) -> None:
         self.answered_to = max([self.answered_to, *(f.position for f in late)])
         self._waiting = [f for f in self._waiting if f not in late]
 

@@ -9,6 +9,7 @@ dies with a connection is in its `Session` and in `_Attached`.
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 
 from .clocks import WallClock
@@ -279,6 +280,10 @@ class Recognition:
             self._take_final(results, transcript, now)
             return
         said = results.read_partial(transcript)
+        if results.is_in_order and self._flushes.is_any_before(said.heard_to - 1):
+            # The server heard the flush, had nothing to finish, and has heard on since.
+            self._flushes.drop_before(said.heard_to - 1)
+            self._utterance.answer_empty()
         if said.text:
             self._utterance.show(said, has_paused=lambda: results.has_paused(said))
 
@@ -419,13 +424,17 @@ class Recognition:
     def _flush_deadline(self) -> float | None:
         if self._attached is None or self._attached.session.state in ENDED:
             return None  # it is asked again on the next connection
-        # While somebody is known to speak a final is owed, and that is the answer.
-        return None if self._utterance.is_open else self._flushes.deadline
+        return self._flushes.deadline_before(self._no_final_owed_before)
+
+    @property
+    def _no_final_owed_before(self) -> float:
+        """A flush behind it waits for the final of what was said before it: that is its answer."""
+        return self._utterance.start if self._utterance.is_open else math.inf
 
     def _answer_overdue(self, now: float) -> None:
         due = self._flush_deadline
         if due is not None and now >= due:
-            self._flushes.drop_overdue(now)
+            self._flushes.drop_overdue(now, self._no_final_owed_before)
             self._utterance.answer_empty()
 
     def _is_silent_until(self, position: int) -> bool:

@@ -60,6 +60,12 @@ class Results:
         """What is wrong with the times of the last final; "" if nothing is."""
         return self._ordering.doubt
 
+    @property
+    def is_in_order(self) -> bool:
+        """Results come in the order of the audio, and say how much of it they have heard."""
+        dialect = self._session.dialect
+        return dialect.segments_span_buffer and not dialect.speaker_wait_s and not self.doubt
+
     def is_old(self, transcript: Transcript) -> bool:
         """It was said already."""
         return self._ordering.is_old(transcript)
