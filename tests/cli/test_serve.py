@@ -31,7 +31,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from livekit.plugins.baseten._cli import app
-from livekit.plugins.baseten.emulator import coded_speech, faults
+from livekit.plugins.baseten._cli.serve.ears import Ears
+from livekit.plugins.baseten.emulator import SphinxRecognizer, coded_speech, faults
 from livekit.plugins.baseten.emulator.faults.plan import Plan
 from livekit.plugins.baseten.emulator.faults.spelling import BadFault, described, listing, parsed
 
@@ -91,14 +92,18 @@ def test_serve_says_how_to_use_it_and_what_happens_and_stops_on_ctrl_c(tmp_path:
 
 WITHOUT_EXTRA = """
 import sys
-sys.modules[{missing!r}] = None
+sys.modules.update(dict.fromkeys({missing!r}))
 from livekit.plugins.baseten._cli import app
 app(["serve", "--port", "0"])
 """
 
 
-@pytest.mark.parametrize("missing", ["websockets.asyncio.server", "pocketsphinx"])
-async def test_a_missing_extra_is_one_line_that_says_what_to_install(missing: str) -> None:
+@pytest.mark.parametrize(
+    "missing", [("websockets.asyncio.server",), ("pocketsphinx", "faster_whisper")]
+)
+async def test_a_missing_extra_is_one_line_that_says_what_to_install(
+    missing: tuple[str, ...],
+) -> None:
     done = await python.ran("-c", WITHOUT_EXTRA.format(missing=missing))
     assert done.status == 1
     (line,) = done.err.splitlines()
@@ -116,6 +121,50 @@ def test_a_port_in_use_is_one_clear_line() -> None:
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert f"cannot listen on 127.0.0.1:{port}" in line
+
+
+def test_it_hears_with_whisper_and_says_so() -> None:
+    with serving() as (process, _):
+        assert process.stdout is not None
+        assert re.match(r"Hears with Whisper tiny\.en on \w+ in \w+\.", process.stdout.readline())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--recognizer", "whisper"], 'pip install "livekit-plugins-baseten[whisper]"'),
+        (["--whisper-model", "base"], 'pip install "livekit-plugins-baseten[whisper]"'),
+    ],
+)
+def test_a_whisper_that_was_asked_for_by_name_is_not_replaced(
+    options: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    done = CliRunner().invoke(app, ["serve", "--port", "0", *options])
+    assert done.exit_code == 1
+    assert says in done.stderr
+
+
+def test_where_there_is_no_whisper_pocketsphinx_hears_and_why_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    with Ears().recognizer() as (recognizer, line):
+        assert isinstance(recognizer, SphinxRecognizer)
+    assert line.startswith("Hears with pocketsphinx, far less well than Whisper: faster-whisper is")
+
+
+def test_weights_that_nobody_has_are_one_line() -> None:
+    done = CliRunner().invoke(app, ["serve", "--whisper-model", "tiny-en"])
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert "'tiny-en' is neither a folder nor a Whisper model; there are tiny.en" in line
+
+
+def test_options_of_whisper_are_for_whisper() -> None:
+    done = CliRunner().invoke(app, ["serve", "--recognizer", "coded", "--device", "cpu"])
+    assert done.exit_code == 2
+    assert "--device" in done.stderr
 
 
 def test_a_script_needs_a_file() -> None:

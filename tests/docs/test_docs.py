@@ -149,7 +149,7 @@ async def test_each_program_runs(block: Block, server: Server, tmp_path: Path) -
     if block.marker == "pytest":
         assert "1 passed" in ran.out
     else:
-        assert "john dashwood" in ran.out
+        assert "john dashwood" in ran.out.lower()
         # A busy machine: LiveKit's voice detection lags, or a late result is asked for again.
         busy = ("slower than realtime", "its audio is sent again")
         assert not [line for line in ran.err.splitlines() if not any(why in line for why in busy)]

@@ -10,11 +10,13 @@ from . import faults
 from ._models.speakers import Diarizer
 from ._models.voice import AmplitudeDetector, SileroDetector, VoiceDetector
 from ._recognizers.coded import CodedRecognizer, CodedSpeech, CodedWord, coded_speech
+from ._recognizers.real import real_recognizer
 from ._recognizers.recognizer import DecodingOptions, Recognizer, Transcript, Word
 from ._recognizers.script import ScriptRecognizer
 from ._recognizers.sphinx import SphinxRecognizer
 from ._recognizers.turns import Turn, TurnRecognizer, utterance
 from ._recognizers.whisper import WhisperRecognizer
+from ._recognizers.whisper_weights import WeightsMissing
 from ._serving.conduct import Event
 from ._serving.connection import Connection
 from ._serving.handshake import Handshake
@@ -46,10 +48,12 @@ __all__ = [
     "Turn",
     "TurnRecognizer",
     "VoiceDetector",
+    "WeightsMissing",
     "WhisperRecognizer",
     "Word",
     "coded_speech",
     "faults",
+    "real_recognizer",
     "serve",
     "utterance",
 ]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import re
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -19,19 +18,13 @@ from typer.core import TyperCommand
 
 from ..console import fail, out
 from ..deployment import ModelName
+from .ears import DEFAULT_MODEL, Ears, RecognizerName
 
 if TYPE_CHECKING:
-    from ...emulator import Recognizer, VoiceDetector, faults
+    from ...emulator import VoiceDetector, faults
     from .streams import Streams
 
-NOISE_FLOOR = 300  # of 32767: what a quiet room is below, as 16-bit samples
 NOT_INSTALLED = 'the emulator is not installed: pip install "livekit-plugins-baseten[emulator]"'
-
-
-class RecognizerName(str, enum.Enum):
-    sphinx = "sphinx"
-    script = "script"
-    coded = "coded"
 
 
 class ServeCommand(TyperCommand):
@@ -57,8 +50,7 @@ class _Setting:
     """What the server is to be like."""
 
     model: ModelName
-    recognizer: RecognizerName
-    script: Path | None
+    ears: Ears
     host: str
     port: int
     api_key: str | None
@@ -76,12 +68,24 @@ def serve(
         int, typer.Option(help="Port to listen on, 0 for a free one.", min=0, max=65535)
     ] = 8765,
     recognizer: Annotated[
-        RecognizerName,
+        RecognizerName | None,
         typer.Option(
-            help="Hear English with pocketsphinx, say the lines of a script, or read words that "
-            "are coded into the audio (emulator.coded_speech)."
+            help="Hear with Whisper, hear English with pocketsphinx, say the lines of a script, or "
+            "read words that are coded into the audio (emulator.coded_speech).",
+            show_default="whisper where it is installed, else sphinx",
         ),
-    ] = RecognizerName.sphinx,
+    ] = None,
+    whisper_model: Annotated[
+        str | None,
+        typer.Option(
+            help="Which Whisper hears: tiny.en, base, large-v3-turbo and so on, or a folder with a "
+            "model for CTranslate2.",
+            show_default=DEFAULT_MODEL,
+        ),
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where that Whisper runs.")
+    ] = "auto",
     script: Annotated[
         Path | None,
         typer.Option(help="What to say, a line for each utterance.", exists=True, dir_okay=False),
@@ -126,10 +130,9 @@ def serve(
 
     --fault park:20 --repeat holds each handshake back, as a waking model does
     """
-    if recognizer is RecognizerName.script and script is None:
-        raise typer.BadParameter("--recognizer script needs a --script FILE")
-    if script is not None and recognizer is not RecognizerName.script:
-        raise typer.BadParameter("--script is for --recognizer script")
+    ears = Ears(recognizer, script, whisper_model, device)
+    if mistake := ears.mistake():
+        raise typer.BadParameter(mistake)
     if repeat and not fault:
         raise typer.BadParameter("--repeat is for --fault: there is nothing to repeat")
     if runtime != "current" and model is not ModelName.whisper:
@@ -140,8 +143,7 @@ def serve(
         plan = _plan(fault or [])
         setting = _Setting(
             model=model,
-            recognizer=recognizer,
-            script=script,
+            ears=ears,
             host=host,
             port=port,
             api_key=api_key,
@@ -153,8 +155,8 @@ def serve(
             plain=plain or not out.is_terminal,
         )
         asyncio.run(_serve(setting))
-    except ImportError:
-        fail(NOT_INSTALLED)
+    except ImportError as e:
+        fail(str(e) if "pip install" in str(e) else NOT_INSTALLED)
     except OSError as e:
         fail(f"cannot listen on {host}:{port}: {e.strerror or e}")
     except KeyboardInterrupt:  # where signals cannot be taken over
@@ -181,7 +183,7 @@ async def _serve(setting: _Setting) -> None:
             loop.add_signal_handler(signal_number, stopped.set)
     streams = Streams(loop.time, out.print) if setting.plain else Streams(loop.time)
     async with contextlib.AsyncExitStack() as stack:
-        recognizer = stack.enter_context(_recognizer(setting))
+        recognizer, line = stack.enter_context(setting.ears.recognizer())
         announced = contextlib.AsyncExitStack()  # the view ends after the server has: it shows that
         await stack.enter_async_context(announced)
         server = await stack.enter_async_context(
@@ -203,32 +205,17 @@ async def _serve(setting: _Setting) -> None:
         )
         if setting.repeat:
             server.plan = Plan(setting.plan, is_repeated=True)
-        _announce(setting, server.url)
+        _announce(setting, server.url, line)
         await announced.enter_async_context(_view(setting, streams))
         await stopped.wait()
     out.print("Stopped.")
-
-
-@contextlib.contextmanager
-def _recognizer(setting: _Setting) -> Iterator[Recognizer]:
-    from ...emulator import CodedRecognizer, ScriptRecognizer, SphinxRecognizer
-
-    if setting.recognizer is RecognizerName.sphinx:
-        with SphinxRecognizer() as sphinx:
-            yield sphinx
-    elif setting.recognizer is RecognizerName.coded:
-        yield CodedRecognizer(word_samples=None)
-    else:
-        assert setting.script is not None
-        lines = setting.script.read_text(encoding="utf-8").splitlines()
-        yield ScriptRecognizer(lines, is_cyclic=True, floor=NOISE_FLOOR)
 
 
 def _voice_detector(setting: _Setting) -> type[VoiceDetector]:
     from ...emulator import AmplitudeDetector, SileroDetector
 
     # Coded speech is no speech to a detector that was trained on voices.
-    is_coded = setting.recognizer is RecognizerName.coded
+    is_coded = setting.ears.name is RecognizerName.coded
     return AmplitudeDetector if is_coded else SileroDetector
 
 
@@ -243,9 +230,10 @@ async def _view(setting: _Setting, streams: Streams) -> AsyncIterator[None]:
             yield
 
 
-def _announce(setting: _Setting, url: str) -> None:
+def _announce(setting: _Setting, url: str, ears: str) -> None:
     key = "..." if setting.api_key else "any"
-    out.print(f"Serving {setting.model.value} on {url}. Ctrl-C stops it.\n")
+    out.print(f"Serving {setting.model.value} on {url}. Ctrl-C stops it.")
+    out.print(f"{ears}\n")
     out.print("    from livekit.plugins import baseten")
     out.print(f'    stt = baseten.STT({_arguments(setting.model, url)}, api_key="{key}")\n')
 

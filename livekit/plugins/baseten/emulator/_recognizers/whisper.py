@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from .whisper_model import WindowedModel
 
+DEFAULT_MODEL = "tiny.en"
+
 PARTIAL_FRAMES = 600  # the shortest window of a partial; 100 a second
 FINAL_FRAMES = 1000  # and of a final
 WHOLE_FRAMES = 3000
@@ -62,14 +64,15 @@ class WhisperRecognizer:
 
     Raises:
         ImportError: faster-whisper is not installed.
-        RuntimeError: There are no weights of this name; the message says where they may come from.
+        WeightsMissing: There are none of this name; the message says where they may come from.
+        ValueError: CTranslate2 cannot compute so on this device.
     """
 
     blocking = True
 
     def __init__(
         self,
-        model: str | os.PathLike[str] = "tiny.en",
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
         *,
         device: Device = "auto",
         compute_type: str | None = None,
@@ -80,8 +83,14 @@ class WhisperRecognizer:
         self.model = os.fspath(model)
         self._model = _loaded(self.model, device, compute_type, threads, workers)
 
+    @property
+    def description(self) -> str:
+        """Model, device and compute type in a few words."""
+        loaded = self._model.model
+        return f"Whisper {self.model} on {loaded.device} in {loaded.compute_type}"
+
     @staticmethod
-    def is_installed(model: str | os.PathLike[str] = "tiny.en") -> bool:
+    def is_installed(model: str | os.PathLike[str] = DEFAULT_MODEL) -> bool:
         """Whether faster-whisper and the weights of a model are on this machine."""
         if importlib.util.find_spec("faster_whisper") is None:
             return False
