@@ -175,7 +175,7 @@ def test_a_model_is_found_in_production() -> None:
             f"wss://{HOST}/deployment/q1w2/websocket",
         ),
         (
-            {"chain_id": "abc123", "deployment_id": "q1w2", "environment": "staging"},
+            {"chain_id": "abc123", "deployment_id": "q1w2"},
             "wss://chain-abc123.api.baseten.co/deployment/q1w2/websocket",
         ),
     ],
@@ -184,11 +184,18 @@ def test_identifiers_make_the_url(given: dict[str, str], url: str) -> None:
     assert resolved(**given) == url
 
 
-def test_the_endpoint_comes_before_the_model_and_the_model_before_the_chain() -> None:
-    assert resolved(model_endpoint="wss://a/websocket", model_id="m", chain_id="c") == (
-        "wss://a/websocket"
-    )
-    assert "model-m" in resolved(model_id="m", chain_id="c")
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"model_endpoint": "wss://a/b", "model_id": "m"}, "model_endpoint and model_id: only"),
+        ({"model_id": "m", "chain_id": "c"}, "model_id and chain_id: only"),
+        ({"model_id": "m", "environment": "new", "deployment_id": "d"}, "deployment_id: has no"),
+        ({"model_endpoint": "wss://a/b", "environment": "new"}, "environment: has no"),
+    ],
+)
+def test_names_that_conflict_are_an_error_that_names_both(given: dict[str, str], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        resolved(**given)
 
 
 @pytest.mark.parametrize(

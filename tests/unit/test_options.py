@@ -265,6 +265,56 @@ def test_a_text_is_no_list_of_texts(name: str) -> None:
         new_stt(**{name: "Dashwood"})
 
 
+NAMING = ("model_endpoint", "model_id", "chain_id")
+NUMBERS = [
+    *("replay_buffer_s", "drain_timeout_s", "cold_start_timeout", "ping_interval_s"),
+    *("health_check_interval_s", "health_check_timeout_s", "partial_transcript_interval_s"),
+    *("final_transcript_max_duration_s", "vad_min_silence_duration_ms", "beam_width"),
+]
+
+
+def unnamed_if(is_naming: bool) -> dict[str, Any]:
+    """For a test that names the deployment itself."""
+    return {"model_endpoint": None} if is_naming else {}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_may_be_text_as_in_the_environment(name: str) -> None:
+    new_stt(**{name: "5"})
+    for wrong in ("five", [1], object):
+        with pytest.raises(ValueError, match=f"^{name}="):
+            new_stt(ENDPOINT, **{name: wrong})
+
+
+@pytest.mark.parametrize("name", ["preflight", "drop_hallucinations", "enable_diarization"])
+def test_the_text_false_is_not_true(name: str) -> None:
+    assert not getattr(new_stt(**{name: "false"}), f"_{name}", False)
+    with pytest.raises(ValueError, match=f"^{name}='perhaps': must be True or False"):
+        new_stt(**{name: "perhaps"})
+
+
+@pytest.mark.parametrize("name", [*NAMING, "environment", "http_session", "record", "transform"])
+def test_what_is_of_a_wrong_kind_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name}="):
+        new_stt(**{**unnamed_if(name in NAMING), name: [1]})
+
+
+async def test_detection_follows_from_the_languages_on_change_too() -> None:
+    stt = new_stt()
+    stt.update_options(language_options=["en", "de"])
+    assert stt._options.language == "auto"
+    stt.update_options(language_options=None)
+    assert stt._options.language == "en"
+    stt.update_options(language="de")
+    stt.update_options(language_options=None)
+    assert stt._options.language == "de"
+    async with stt.stream() as stream:
+        stream.update_options(language_options=["fr", "de"])
+        assert stream.options.language == "auto"
+        stream.update_options(language="auto", language_options=None)
+        assert stream.options.language == "auto"
+
+
 # The models
 
 
@@ -433,16 +483,19 @@ FORMER_UPDATES: dict[str, Any] = {
 }
 
 
-def test_every_argument_of_1_8_9_is_taken() -> None:
+@pytest.mark.parametrize("naming", NAMING)
+def test_every_argument_of_1_8_9_is_taken(naming: str) -> None:
+    """But for two names of a deployment at once, of which one had no effect."""
+    others = {name: None for name in NAMING if name != naming}
     with pytest.warns(DeprecationWarning, match="buffer_size_seconds"):
-        baseten.STT(**FORMER_ARGUMENTS)
+        baseten.STT(**{**FORMER_ARGUMENTS, **others})
 
 
 @pytest.mark.parametrize("name", FORMER_ARGUMENTS)
 def test_each_argument_of_1_8_9_is_taken_alone(name: str) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "buffer_size_seconds")
-        new_stt(**{name: FORMER_ARGUMENTS[name]})
+        new_stt(**{**unnamed_if(name in NAMING), name: FORMER_ARGUMENTS[name]})
 
 
 def test_every_argument_of_the_update_of_1_8_9_is_taken() -> None:

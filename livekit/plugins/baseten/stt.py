@@ -38,6 +38,7 @@ from ._livekit.arguments import (
     at_least,
     changed_options,
     check_former_arguments,
+    is_true,
     options_in,
 )
 from ._livekit.http_session import HttpSession
@@ -193,8 +194,8 @@ class STT(stt.STT):
         check_former_arguments(sample_rate, encoding, buffer_size_seconds)
         self._options = Options.create(model, **options_in(arguments))
         self._session_keyterms: tuple[str, ...] = ()
-        self._preflight = preflight
-        self._drop_hallucinations = drop_hallucinations
+        self._preflight = is_true(preflight=preflight)
+        self._drop_hallucinations = is_true(drop_hallucinations=drop_hallucinations)
         self._transforming = None if transform is None else Transforming(transform)
         _warn_of_cut_keyterms(self._options)
         self._limits = Limits(
@@ -214,7 +215,7 @@ class STT(stt.STT):
                 chain_id=chain_id,
                 environment=environment,
                 deployment_id=deployment_id,
-                allow_plaintext=allow_plaintext,
+                allow_plaintext=is_true(allow_plaintext=allow_plaintext),
             ),
             _key(api_key),
         )
@@ -317,7 +318,12 @@ class STT(stt.STT):
         return await transcribed(
             source,
             lambda: self._opened(options, limits, conn_options),
-            selection=Selection(track, channels, start_s, duration_s),
+            selection=Selection(
+                track,
+                channels,
+                at_least(0, start_s=start_s),
+                None if duration_s is None else above(0, duration_s=duration_s),
+            ),
             at_pace_of_speech=at_pace_of_speech,
             has_interims=interims,
             on_progress=on_progress or (lambda progress: None),

@@ -32,6 +32,8 @@ class Endpoint:
         return {"Authorization": f"Api-Key {self.api_key}"}
 
     def __post_init__(self) -> None:
+        if not isinstance(self.api_key, str):
+            raise ValueError("api_key: must be a string")
         is_plain = self.api_key.isascii() and self.api_key.isprintable()
         if not is_plain or any(c in self.api_key for c in " \"'"):
             raise ValueError(
@@ -49,11 +51,23 @@ def resolve_url(
     deployment_id: str | None,
     allow_plaintext: bool,
 ) -> str:
-    """The WebSocket URL that these arguments of `STT` name; the first one given wins.
+    """The WebSocket URL that these arguments of `STT` name.
 
     Raises:
-        ValueError: None is given, or one cannot be right; shows the right form.
+        ValueError: None is given, or more than one, or one cannot be right; shows the right form.
     """
+    names = {"model_endpoint": model_endpoint, "model_id": model_id, "chain_id": chain_id}
+    where_in_it = {"environment": environment, "deployment_id": deployment_id}
+    for name, value in {**names, **where_in_it}.items():
+        if not isinstance(value, str) and (value is not None or name == "environment"):
+            raise ValueError(f"{name}={value!r}: must be a string")
+    given = [name for name, value in names.items() if value]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)}: only one of them can name the deployment")
+    chosen = [name for name, value in where_in_it.items() if value not in (None, "", "production")]
+    if len(chosen) > 1 or (chosen and model_endpoint):
+        other = "model_endpoint" if model_endpoint else chosen[0]
+        raise ValueError(f"{chosen[-1]}: has no effect beside {other}, which says all of it")
     if model_endpoint:
         return check_url(model_endpoint, allow_plaintext=allow_plaintext)
     if model_id:

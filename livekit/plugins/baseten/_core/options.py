@@ -121,12 +121,8 @@ class Options(BaseModel, frozen=True):
         if model not in get_args(Model):
             names = ", ".join(f'"{name}"' for name in get_args(Model))
             raise ValueError(f"model={model!r}: must be one of {names}")
-        if given.get("language_options"):
-            given = {"language": "auto", **given}
-        try:
-            return cls(model=model, **{**_defaults_of(model), **given})
-        except ValidationError as e:
-            raise ValueError(_plainly(e)) from None
+        defaults = {"model": model, **_defaults_of(model), **_language_of(model, given)}
+        return cls._made({**defaults, **given}, is_language_said="language" in given)
 
     def updated(self, **given: Any) -> Self:
         """These options with some changed; ``self`` if nothing would change.
@@ -134,11 +130,26 @@ class Options(BaseModel, frozen=True):
         Raises:
             ValueError: A value out of range; names the parameter, the value and the range.
         """
+        is_language_said = "language" in given or "language" in self.model_fields_set
+        if "language" not in given and (not is_language_said or given.get("language_options")):
+            given.update(_language_of(self.model, given))
+        changed = self._made({**dict(self), **given}, is_language_said=is_language_said)
+        return self if changed == self else changed
+
+    @classmethod
+    def _made(cls, values: Mapping[str, Any], *, is_language_said: bool) -> Self:
+        """
+        Args:
+            is_language_said: Otherwise the language follows from the model and `language_options`,
+                also when those change; then it is not among the fields that were set.
+        """
         try:
-            changed = type(self)(**{**dict(self), **given})
+            made = cls(**values)
         except ValidationError as e:
             raise ValueError(_plainly(e)) from None
-        return self if changed == self else changed
+        if not is_language_said:
+            made.model_fields_set.discard("language")
+        return made
 
     def sent(self) -> dict[str, Any]:
         """The blocks of the metadata, of those options that are sent as they are."""
@@ -178,11 +189,28 @@ def _defaults_of(model: Model) -> dict[str, Any]:
     }
 
 
+def _language_of(model: Model, given: Mapping[str, Any]) -> dict[str, str]:
+    """The language where nobody says it, as the ``language_options`` among ``given`` have it."""
+    if "language_options" not in given:
+        return {}
+    default = _defaults_of(model).get("language", Options.model_fields["language"].default)
+    return {"language": "auto" if given["language_options"] else default}
+
+
 def _plainly(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     parameter = str(first["loc"][0]) if first["loc"] else ""
-    told = first["msg"].removeprefix("Input should be ")
+    told = _WANTED.get(first["type"]) or first["msg"].removeprefix("Input should be ")
     return f"{parameter}={first['input']!r}: must be {_allowed(parameter) or told}"
+
+
+_WANTED = {
+    "bool_parsing": "True or False",
+    "bool_type": "True or False",
+    "dict_type": "a mapping",
+    "string_type": "a string",
+    "tuple_type": 'a list of strings, as ["one", "two"]',
+}
 
 
 def _allowed(parameter: str) -> str:

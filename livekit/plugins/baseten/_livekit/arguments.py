@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from pydantic import TypeAdapter, ValidationError
+
 from livekit.agents.types import NotGivenOr
 from livekit.agents.utils import is_given
 
@@ -63,10 +65,10 @@ def options_in(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_former_arguments(
-    sample_rate: int, encoding: NotGivenOr[str], buffer_size_seconds: NotGivenOr[float]
+    sample_rate: int | str, encoding: NotGivenOr[str], buffer_size_seconds: NotGivenOr[float]
 ) -> None:
     """What livekit-plugins-baseten 1.8.9 took and could not do."""
-    if sample_rate != 16000:
+    if str(sample_rate) != "16000":
         raise ValueError(
             f"sample_rate={sample_rate!r}: the server hears everything as 16000 Hz, whatever it is "
             "told. Audio of any rate can be pushed; it is resampled here."
@@ -89,17 +91,39 @@ def _warn_of_buffer_size() -> None:
     )
 
 
-def above(bound: float, **argument: float) -> float:
-    """The argument, if it is a number of seconds above ``bound``."""
+def above(bound: float, **argument: Any) -> float:
+    """The argument, if it is a number of seconds above ``bound``, be it as text."""
     ((name, value),) = argument.items()
-    if not bound < value < math.inf:
+    number = _number(value)
+    if not bound < number < math.inf:
         raise ValueError(f"{name}={value!r}: must be a number of seconds above {bound:g}")
-    return value
+    return number
 
 
-def at_least(bound: float, **argument: float) -> float:
-    """The argument, if it is a number of seconds not below ``bound``."""
+def at_least(bound: float, **argument: Any) -> float:
+    """The argument, if it is a number of seconds not below ``bound``, be it as text."""
     ((name, value),) = argument.items()
-    if not bound <= value < math.inf:
+    number = _number(value)
+    if not bound <= number < math.inf:
         raise ValueError(f"{name}={value!r}: must be a number of seconds, at least {bound:g}")
-    return value
+    return number
+
+
+def is_true(**argument: Any) -> bool:
+    """The argument, if it is true or false, be it as text: the text "false" is not true."""
+    ((name, value),) = argument.items()
+    try:
+        return _FLAG.validate_python(value)
+    except ValidationError:
+        raise ValueError(f"{name}={value!r}: must be True or False") from None
+
+
+def _number(value: Any) -> float:
+    """NaN if it is none."""
+    try:
+        return math.nan if isinstance(value, bool) else _NUMBER.validate_python(value)
+    except ValidationError:
+        return math.nan
+
+
+_FLAG, _NUMBER = TypeAdapter(bool), TypeAdapter(float)

@@ -16,9 +16,14 @@ class HttpSession:
     """
     Args:
         given: The user's own; it is never closed here.
+
+    Raises:
+        ValueError: That opens no WebSockets.
     """
 
     def __init__(self, given: aiohttp.ClientSession | None) -> None:
+        if given is not None and not hasattr(given, "ws_connect"):
+            raise ValueError(f"http_session={given!r}: must be an aiohttp.ClientSession")
         self._given = given
         self._own = PerLoop(
             # A handshake that is kept waiting may take longer than aiohttp's default of five

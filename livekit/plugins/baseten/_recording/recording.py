@@ -65,6 +65,8 @@ class Recorder:
         self, folder: str | os.PathLike[str], endpoint: Endpoint, *, masks_words: bool = False
     ) -> None:
         self._masks_words = masks_words
+        if not folder or not isinstance(folder, str | os.PathLike):
+            raise ValueError(f"record={folder!r}: must be the name of a folder")
         self._folder = Path(folder)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

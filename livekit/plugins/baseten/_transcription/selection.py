@@ -27,7 +27,7 @@ class Selection:
     duration_s: float | None = None
 
     def __post_init__(self) -> None:
-        if self.track is not None and self.track < 1:
+        if self.track is not None and not (isinstance(self.track, int) and self.track >= 1):
             raise ValueError(f"track={self.track!r}: must be at least 1")
         if self.channels not in ("mix", "split") and not (
             isinstance(self.channels, int) and self.channels >= 1

@@ -22,6 +22,9 @@ class ScriptRecognizer:
         is_cyclic: Start again after the last line.
         floor: The magnitude up to which a sample is silence.
         words_per_s: How fast the lines are spoken, for the length of partials.
+
+    Raises:
+        TypeError: ``lines`` is one text, or has something else in it.
     """
 
     blocking = False
@@ -34,6 +37,8 @@ class ScriptRecognizer:
         floor: int = 0,
         words_per_s: float = 4.0,
     ) -> None:
+        if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
+            raise TypeError(f"lines={lines!r}: a list of texts is needed, one for each utterance")
         self._lines = list(lines)
         self._is_cyclic = is_cyclic
         self._floor = floor
