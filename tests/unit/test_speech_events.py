@@ -16,6 +16,7 @@ from livekit.agents import (
 from livekit.agents import stt as lk
 from livekit.agents.types import TimedString
 from livekit.agents.utils import is_given
+from livekit.plugins.baseten._core.clocks import EventClock
 from livekit.plugins.baseten._core.errors import (
     BasetenError,
     ConnectFailed,
@@ -62,7 +63,9 @@ SAID = Hypothesis(
 def said(event: SpokenEvent, offset_s: float = 0.0, now_s: float = 3.0) -> lk.SpeechEvent:
     """Stream sample n was pushed n / 16000 seconds after the epoch of these tests."""
     speech_events = SpeechEvents("call", lambda position: EPOCH_S + position / 16_000)
-    return speech_events.of(event, offset_s=offset_s, now_wall_s=EPOCH_S + now_s)
+    clock = EventClock()
+    clock.set_start(offset_s)
+    return speech_events.of(event, clock=clock, now_wall_s=EPOCH_S + now_s)
 
 
 # Transcripts

@@ -24,6 +24,7 @@ from livekit.agents.utils import is_given
 from livekit.agents.utils.audio import calculate_audio_duration
 
 from ._connection.connector import Connector
+from ._core.clocks import EventClock
 from ._core.endpoint import Endpoint, resolve_url
 from ._core.errors import BasetenError
 from ._core.options import Granularity, Model, Options
@@ -41,6 +42,7 @@ from ._livekit.arguments import (
     is_true,
     options_in,
 )
+from ._livekit.continuation import Pipelines, Work
 from ._livekit.http_session import HttpSession
 from ._livekit.recognize import recognized
 from ._livekit.stream import Limits, SpeechStream
@@ -206,6 +208,7 @@ class STT(stt.STT):
             ),
             replay_buffer_s=above(0, replay_buffer_s=replay_buffer_s),
             cold_start_timeout_s=at_least(0, cold_start_timeout=cold_start_timeout or 0.0),
+            hold_s=replay_buffer_s,
         )
         endpoint = Endpoint(
             resolve_url(
@@ -231,6 +234,7 @@ class STT(stt.STT):
             ping_interval_s=at_least(0, ping_interval_s=ping_interval_s),
         )
         self._streams = weakref.WeakSet[SpeechStream]()
+        self._pipelines = Pipelines()
         super().__init__(capabilities=_capabilities(self._options))
 
     @property
@@ -246,20 +250,47 @@ class STT(stt.STT):
         *,
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+        continues: SpeechStream | None = None,
     ) -> SpeechStream:
         """Open a stream, with a copy of the options as they are now.
 
         Args:
             language: For this stream only.
             conn_options: Retries, and seconds for each handshake.
+            continues: A stream of this instance that has failed. The new one goes on with the
+                audio that has no final, as after a lost connection: with its flushes, its times
+                and, if it had ended, the end of its input. Held for ``replay_buffer_s`` after the
+                failure. An `AgentSession` needs no such argument.
 
         Raises:
-            ValueError: The model does not know ``language``.
+            ValueError: The model does not know ``language``; ``continues`` has not failed, is
+                another instance's, or has another stream that goes on from it.
+            TypeError: ``continues`` is no `SpeechStream`.
         """
         options = self._options_with_keyterms
         if is_given(language):
             options = options.updated(language=language)
-        return self._opened(options, self._limits, conn_options)
+        if continues is not None:
+            work = self._work_of(continues)
+        elif (before := self._pipelines.failed_before()) is not None:
+            work = before.hand_over(keeps_times=True)
+        else:
+            work = self._new_work(options, self._limits)
+        return self._opened(work, options, self._limits, conn_options)
+
+    def _work_of(self, failed: SpeechStream) -> Work:
+        """
+        Raises:
+            TypeError, ValueError: No stream of this instance can go on from ``failed``.
+        """
+        if not isinstance(failed, SpeechStream):
+            raise TypeError(f"continues={failed!r}: must be a stream that has failed")
+        if failed not in self._streams:
+            raise ValueError("continues: this stream is not of this STT")
+        return failed.hand_over(keeps_times=False)
+
+    def _new_work(self, options: Options, limits: Limits) -> Work:
+        return Work(self._recognition(options, limits), EventClock())
 
     async def transcribe(
         self,
@@ -314,10 +345,11 @@ class STT(stt.STT):
             self._limits,
             patience=patience,
             replay_buffer_s=max(_REPLAY_OF_RECORDING_S, self._limits.replay_buffer_s),
+            hold_s=0.0,
         )
         return await transcribed(
             source,
-            lambda: self._opened(options, limits, conn_options),
+            lambda: self._opened(self._new_work(options, limits), options, limits, conn_options),
             selection=Selection(
                 track,
                 channels,
@@ -330,18 +362,20 @@ class STT(stt.STT):
         )
 
     def _opened(
-        self, options: Options, limits: Limits, conn_options: APIConnectOptions
+        self, work: Work, options: Options, limits: Limits, conn_options: APIConnectOptions
     ) -> SpeechStream:
         stream = SpeechStream(
             stt=self,
             connector=self._connector,
-            recognition=self._recognition(options, limits),
+            work=work,
+            pipelines=self._pipelines,
             options=options,
             limits=limits,
             conn_options=conn_options,
             recorder=self._recorder,
         )
         self._streams.add(stream)
+        self._pipelines.opened(stream)
         return stream
 
     async def _recognize_impl(
@@ -433,6 +467,7 @@ class STT(stt.STT):
         """Close every stream of this instance, and whatever connections it holds."""
         for stream in list(self._streams):
             await stream.aclose()
+            stream.unfinished.lose()
         self._streams.clear()
         await self._connector.aclose()
         await self._http.aclose()

@@ -7,6 +7,8 @@ Three times exist (`docs/design.md`), and this is the only place that turns one 
   included. Starts at 0 with every connection.
 * *wall clock*: when a stream sample was pushed, in seconds since the epoch.
 
+What events say is stream time in seconds, with what the caller adds to it (`EventClock`).
+
 Ranges are half-open. Seconds appear at the edges only.
 """
 
@@ -69,6 +71,38 @@ class ConnectionClock:
         i = bisect_right(self._connection, connection_samples) - 1
         if i > 0:
             del self._connection[:i], self._stream[:i], self._moves[:i]
+
+
+class EventClock:
+    """Maps stream samples to what events say: seconds, and what the caller adds to them.
+
+    A stream that goes on from one that has failed goes on with its clock, too. What its caller
+    adds holds from where its own audio begins.
+    """
+
+    def __init__(self) -> None:
+        self._positions = [0]
+        self._offsets_s = [0.0]
+
+    def begin(self, position: int) -> None:
+        """The audio from ``position`` on is another stream's. Times go on, until `set_start`."""
+        if position > self._positions[-1]:
+            self._positions.append(position)
+            self._offsets_s.append(self._offsets_s[-1])
+
+    def set_start(self, start_s: float) -> None:
+        """Let the audio of the stream that began last start at ``start_s``."""
+        self._offsets_s[-1] = start_s - self._positions[-1] / SAMPLE_RATE_HZ
+
+    def offset_s(self, position: int) -> float:
+        """What is added to the time of a stream sample."""
+        return self._offsets_s[max(0, bisect_right(self._positions, position) - 1)]
+
+    def span_s(self, start: int, stop: int) -> tuple[float, float]:
+        """The times of the stream samples ``start`` to ``stop``."""
+        start_s = start / SAMPLE_RATE_HZ + self.offset_s(start)
+        stop_s = stop / SAMPLE_RATE_HZ + self.offset_s(max(start, stop - 1))
+        return start_s, max(start_s, stop_s)
 
 
 class WallClock:

@@ -4,6 +4,9 @@ What outlives a connection lives here: audio that has no final yet (`user_audio`
 under way (`utterance`), flushes without an answer (`flushes`). A lost connection is not an event:
 the next session reads the journal again, and the user sees one transcript on one time axis. What
 dies with a connection is in its `Session` and in `_Attached`.
+
+It even outlives a stream of LiveKit's that fails: `detach` it, `suspend` it, and hand it to the
+stream that goes on. That is one connection more.
 """
 
 from __future__ import annotations
@@ -25,13 +28,20 @@ from .events import (
     Used,
 )
 from .flushes import Flushes
+from .journal import Journal
 from .results import Results
+from .retries import Blame
 from .session import ENDED, Patience, Session, State
 from .stalls import Stalls
 from .transform import Change, Transformed
 from .user_audio import UserAudio
 from .utterance import Utterance
 from .wire import Alive, Dialect, Failure, Transcript
+
+# So many streams, one after the other, may fail in the hands of a server that was sent the same
+# audio. Then it may be the audio, and the next goes without: LiveKit closes a session with the
+# fourth stream that fails.
+_MOST_STREAMS_AT_ONE_PLACE = 3
 
 # If more than this is loud at the end of the input and has no result, the server is asked again.
 _UNHEARD_S = 1.0
@@ -99,6 +109,9 @@ class Recognition:
         self._skipped: set[str] = set()  # kinds of messages that could not be read
         self._doubted: set[str] = set()  # kinds of times that cannot be right
         self._asked_again_at = -1  # stream position from which audio was sent a second time
+        self._language = ""  # of what was spoken before
+        self._failed_at = -1  # stream position from which servers were sent audio and failed
+        self._failures = 0  # of streams, there
         self._attached: _Attached | None = None
 
     # From the user
@@ -142,15 +155,36 @@ class Recognition:
 
         What the one before it still had to say is not missed: its audio is sent again.
         """
-        language = "" if self._attached is None else self._attached.results.language
+        self._note_language()
         self._attached = _Attached(
             session,
-            Results(session, self._audio, language),
+            Results(session, self._audio, self._language),
             Stalls(session, self._audio, self._utterance, now),
         )
         session.attach(self._audio.journal, self._flushes, now)
         if self._input_ended:
             session.finish(self._audio.journal.stop)
+
+    def detach(self, blame: Blame) -> None:
+        """The stream has failed, and no session carries it any more.
+
+        Args:
+            blame: Whether the audio that has no final is why.
+        """
+        self._note_language()
+        self._attached = None
+        if blame is not Blame.NO:
+            start = self._audio.journal.start
+            before = self._failures if self._failed_at == start else 0
+            is_sure = blame is Blame.YES
+            self._failures = _MOST_STREAMS_AT_ONE_PLACE if is_sure else before + 1
+            self._failed_at = start
+
+    @property
+    def is_stuck(self) -> bool:
+        """Stream after stream has failed at the same audio: yet another one should go without."""
+        is_same = self._failed_at == self._audio.journal.start
+        return is_same and self._failures >= _MOST_STREAMS_AT_ONE_PLACE
 
     def take_outgoing(self, now: float, limit: int) -> list[str | bytes]:
         """The next frames for the session's socket; see `Session.take_outgoing`."""
@@ -232,11 +266,29 @@ class Recognition:
 
     def give_up(self) -> None:
         """End everything: no session will come, and what was shown is all there will be."""
-        self._utterance.abandon()
+        promoted = self._utterance.abandon()
+        if promoted is not None:  # it has been said, whoever may go on
+            self._audio.settle(min(promoted.end, self._audio.sent))
         if self._flushes.waiting:
             self._flushes.clear()
             self._utterance.answer_empty()
         self._report_usage()
+
+    def suspend(self) -> None:
+        """End the utterance, and keep all else: a session of another stream will go on."""
+        self._utterance.suspend()
+        self._report_usage()
+
+    def drop_rest(self) -> None:
+        """After `give_up` or `suspend`: nobody will go on with what has no final."""
+        self._flushes.clear()
+        if lost := self._audio.drop_rest():
+            self.events.append(AudioLost(lost))
+
+    @property
+    def journal(self) -> Journal:
+        """The audio that has no final."""
+        return self._audio.journal
 
     @property
     def wall(self) -> WallClock:
@@ -259,9 +311,17 @@ class Recognition:
         return self._input_ended and self._audio.is_settled
 
     @property
+    def has_input_ended(self) -> bool:
+        return self._input_ended
+
+    @property
     def is_pausing(self) -> bool:
         """No utterance is under way, as far as anybody has heard."""
         return not self._utterance.is_open
+
+    def _note_language(self) -> None:
+        if self._attached is not None:
+            self._language = self._attached.results.language
 
     # Results
 

@@ -10,6 +10,10 @@ has a fixed part and a random one:
     first      0                     0 .. 0.3 s             0 .. 0.3 s, on average 0.15 s
     second     retry interval        0 .. 1 interval        2 .. 4 s
     further    retry interval        0 .. 2 intervals       2 .. 6 s
+    later      1.5 retry intervals   0 .. 1.5 intervals     3 .. 6 s
+
+"Later" are all the waits of a stream that goes on from one that has failed. LiveKit opens three of
+those, then it closes the session. With these waits that takes half a minute at least.
 
 The numbers come from `benchmarks/storm.py`; `docs/reliability.md` has its results.
 """
@@ -181,6 +185,22 @@ def worth(session: Session | None, error: BasetenError, *, lived_s: float) -> Wo
     return Worth.ACCEPTED if session.is_proven else Worth.NOTHING
 
 
+class Blame(enum.Enum):
+    """Whether a stream has failed because of the audio that it was sent."""
+
+    NO = "no server was sent any"
+    PERHAPS = "a server was sent it, and then something went wrong"
+    YES = "the server says so: the same audio would bring the same error again"
+
+
+def blame(error: BasetenError) -> Blame:
+    """How far the audio is to blame for ``error``."""
+    if isinstance(error, (HandshakeRefused, ConnectTimedOut, ConnectFailed)):
+        return Blame.NO
+    is_sure = isinstance(error, ServerFailed) and error.permanent
+    return Blame.YES if is_sure else Blame.PERHAPS
+
+
 def asked_wait_s(error: BasetenError) -> float:
     """Seconds that the server asked to wait before the next connection, 0 if it did not."""
     return error.retry_after_s if isinstance(error, HandshakeRefused) else 0.0
@@ -196,6 +216,12 @@ FIRST_CEILING_S = 0.3
 # 100 ms, where fixed waits make 5,263).
 WIDEST_SPREAD_INTERVALS = 2
 
+# Of a stream that goes on from one that has failed, in retry intervals: the shortest wait, and how
+# much it is spread. Four streams that are refused at once last for 32.5 s at least: 4 s, nine of
+# these waits, and three times LiveKit's 0.5 s between two streams.
+LATER_FLOOR_INTERVALS = 1.5
+LATER_SPREAD_INTERVALS = 1.5
+
 # A call does not outlive a longer silence, and three retries of 10 s are already as long as anybody
 # holds the line; a server that asks for more finds the budget spent, and a fallback can act.
 LONGEST_RETRY_AFTER_S = 10.0
@@ -207,6 +233,7 @@ def retry_delay_s(
     retry_interval_s: float,
     uniform: Callable[[float, float], float],
     retry_after_s: float = 0.0,
+    is_later: bool = False,
 ) -> float:
     """Return the wait before a retry, as `APIConnectOptions._interval_for_retry` counts retries.
 
@@ -223,17 +250,23 @@ def retry_delay_s(
         retry_after_s: Seconds the server asked for in `Retry-After`, 0 if it did not. A floor,
             honoured up to `LONGEST_RETRY_AFTER_S`. It was told to every call it refused, so even a
             first retry then spreads over a whole retry interval.
+        is_later: The stream goes on from one that has failed: this is no first loss of a
+            connection, however often this stream itself has tried.
 
     Returns:
         Seconds to wait, never negative.
     """
     if retry_interval_s <= 0:
         return 0.0
-    if attempt == 0 and not retry_after_s > 0:
+    if attempt == 0 and not retry_after_s > 0 and not is_later:
         return uniform(0.0, min(FIRST_CEILING_S, retry_interval_s))
 
     floor_s = retry_interval_s if attempt > 0 else 0.0
+    if is_later:
+        floor_s = LATER_FLOOR_INTERVALS * retry_interval_s
     if retry_after_s > floor_s:
         floor_s = max(floor_s, min(retry_after_s, LONGEST_RETRY_AFTER_S))
     spread_s = retry_interval_s * min(max(attempt, 1), WIDEST_SPREAD_INTERVALS)
+    if is_later:
+        spread_s = LATER_SPREAD_INTERVALS * retry_interval_s
     return floor_s + uniform(0.0, spread_s)

@@ -96,6 +96,17 @@ class UserAudio:
         self.wall.forget(self.journal.start)  # not more: the times of this final will be asked for
         self.journal.forget(until)
 
+    def drop_rest(self) -> int:
+        """Drop everything that has no final.
+
+        Returns:
+            How many samples that were, 0 if nobody can have spoken in them.
+        """
+        start, stop = self.journal.start, self.journal.stop
+        is_silent = self.is_silent(start, stop)
+        self.settle(stop)
+        return 0 if is_silent else stop - start
+
     def note_sent(self, cursor: int) -> int:
         """Note that a connection was sent audio up to ``cursor``.
 

@@ -140,6 +140,15 @@ class Utterance:
             self._finish()
         return promoted
 
+    def suspend(self) -> None:
+        """End it without a final, as another stream will hear all of it again and say it then.
+
+        The last interim stands until then.
+        """
+        self._shown = self._pending = None
+        if self.is_open:
+            self._finish()
+
     def answer_empty(self) -> None:
         """Say that there was nothing, and so take back what was shown.
 

@@ -20,17 +20,20 @@ class Intake:
     """Down-mixes and resamples frames of any rate and channel count, sample-exact across frames.
 
     A rate or channel count that changes in mid-stream is taken from the next frame on.
+
+    Args:
+        start: The stream sample at which its audio begins.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start: int = 0) -> None:
         self._resampler: Resampler | None = None  # at 16 kHz there is none
         self._rate_hz = SAMPLE_RATE_HZ
         self._unchanged = 0  # samples that needed no resampler, since the rate changed
-        self._before_change = 0  # output samples up to then
+        self._before_change = start  # output samples up to then
 
     @property
     def position(self) -> int:
-        """How much was pushed, in samples of 16 kHz, what the resampler still holds included."""
+        """The end of what was pushed, a stream sample, what the resampler still holds included."""
         since = self._unchanged if self._resampler is None else self._resampler.position
         return self._before_change + since
 

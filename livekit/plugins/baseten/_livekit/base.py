@@ -1,4 +1,4 @@
-"""What is used of LiveKit's stream beyond its public interface: here and nowhere else.
+"""What is used of LiveKit's streams and sessions beyond their public interface: here only.
 
 `tests/loopback/test_livekit_base.py` asks of LiveKit what is relied on here, one test for each
 member, so that a release that changes one of them shows which.
@@ -13,9 +13,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from livekit.agents import APIConnectOptions, APIError, stt
+from livekit.agents.voice import audio_recognition
 
 from .._core.clocks import SAMPLE_RATE_HZ
 from .._core.retries import retry_delay_s
+
+# What a session opens its streams with, one after the other. Without it, as another release of
+# LiveKit may be, no stream goes on from another on its own.
+_running_pipeline = getattr(audio_recognition, "_STTPipelineContextVar", None)
+
+
+def running_pipeline() -> object | None:
+    """The pipeline of an `AgentSession`, in the task that opens its streams; None elsewhere.
+
+    Whatever else the session starts has the pipeline in its context, too: an adapter's streams, of
+    which some are only there to find out whether a deployment is back.
+    """
+    pipeline = None if _running_pipeline is None else _running_pipeline.get(None)
+    if getattr(pipeline, "_pump_task", None) is not asyncio.current_task():
+        return None
+    return pipeline
+
+
+def is_closing(pipeline: object) -> bool:
+    """The session of ``pipeline`` opens no more streams."""
+    return bool(getattr(pipeline, "_is_closing", lambda: True)())
 
 
 @dataclass(frozen=True)
@@ -25,6 +47,7 @@ class Retries(APIConnectOptions):
     """
 
     retry_after_s: Callable[[], float] = lambda: 0.0
+    are_later: Callable[[], bool] = lambda: False
 
     def _interval_for_retry(self, num_retries: int) -> float:
         return retry_delay_s(
@@ -32,6 +55,7 @@ class Retries(APIConnectOptions):
             retry_interval_s=self.retry_interval,
             uniform=random.uniform,
             retry_after_s=self.retry_after_s(),
+            is_later=self.are_later(),
         )
 
 
@@ -39,6 +63,7 @@ class BaseStream(stt.RecognizeStream):
     """
     Args:
         retry_after_s: Asked, before a retry, how long the server wants to be left alone.
+        are_later: Asked, before a retry, whether the outage began in another stream.
     """
 
     def __init__(
@@ -47,6 +72,7 @@ class BaseStream(stt.RecognizeStream):
         stt: stt.STT,
         conn_options: APIConnectOptions,
         retry_after_s: Callable[[], float],
+        are_later: Callable[[], bool],
     ) -> None:
         super().__init__(
             stt=stt,
@@ -58,6 +84,7 @@ class BaseStream(stt.RecognizeStream):
                 # not. So LiveKit never does it, and `_give_budget_back` does.
                 timeout=math.inf,
                 retry_after_s=retry_after_s,
+                are_later=are_later,
             ),
             sample_rate=SAMPLE_RATE_HZ,
         )

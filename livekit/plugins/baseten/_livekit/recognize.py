@@ -8,6 +8,7 @@ import time
 from livekit.agents import stt, utils
 
 from .._connection.connector import Connector
+from .._core.clocks import EventClock
 from .._core.events import Event, Final, Hypothesis
 from .._core.recognition import Recognition
 from .._core.wire import mean_confidence
@@ -70,7 +71,7 @@ async def recognized(
             await connection.aclose()
         events = recognition.take_events()
     finals = [e.hypothesis for e in events if isinstance(e, Final) and e.hypothesis.text]
-    return speech_data(_combined(finals), offset_s=0.0)
+    return speech_data(_combined(finals), EventClock())
 
 
 def _combined(finals: list[Hypothesis]) -> Hypothesis:

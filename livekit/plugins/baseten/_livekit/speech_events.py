@@ -11,8 +11,17 @@ from livekit.agents import (
 )
 from livekit.agents.types import NOT_GIVEN, TimedString
 
-from .._core.clocks import SAMPLE_RATE_HZ
-from .._core.events import Final, Hypothesis, Interim, Preflight, SpeechEnded, SpeechStarted, Used
+from .._core.clocks import SAMPLE_RATE_HZ, EventClock
+from .._core.events import (
+    Final,
+    Hypothesis,
+    Interim,
+    Preflight,
+    SpeechEnded,
+    SpeechStarted,
+    SpokenWord,
+    Used,
+)
 
 SpokenEvent = SpeechStarted | Interim | Preflight | Final | SpeechEnded | Used
 
@@ -29,10 +38,10 @@ class SpeechEvents:
         self._request_id = request_id
         self._wall_time_s = wall_time_s
 
-    def of(self, event: SpokenEvent, *, offset_s: float, now_wall_s: float) -> stt.SpeechEvent:
+    def of(self, event: SpokenEvent, *, clock: EventClock, now_wall_s: float) -> stt.SpeechEvent:
         """
         Args:
-            offset_s: Added to every time, as `RecognizeStream.start_time_offset`.
+            clock: Knows what is added to times, as `RecognizeStream.start_time_offset`.
             now_wall_s: Epoch seconds.
         """
         kinds = stt.SpeechEventType
@@ -53,7 +62,7 @@ class SpeechEvents:
                 kinds.END_OF_SPEECH, request_id, speech_end_time=self._wall_time_s(event.at)
             )
         hypothesis = event.hypothesis
-        data = speech_data(hypothesis, offset_s=offset_s)
+        data = speech_data(hypothesis, clock)
         if isinstance(event, Preflight):
             return stt.SpeechEvent(kinds.PREFLIGHT_TRANSCRIPT, request_id, [data])
         if isinstance(event, Interim):
@@ -66,7 +75,7 @@ class SpeechEvents:
         )
 
 
-def speech_data(hypothesis: Hypothesis, *, offset_s: float) -> stt.SpeechData:
+def speech_data(hypothesis: Hypothesis, clock: EventClock) -> stt.SpeechData:
     metadata: dict[str, Any] = {}
     if hypothesis.is_suspect:
         metadata["possible_hallucination"] = True
@@ -82,20 +91,21 @@ def speech_data(hypothesis: Hypothesis, *, offset_s: float) -> stt.SpeechData:
     )
     if not hypothesis.text:
         return data  # without times: zero means none to LiveKit
-    data.start_time = hypothesis.start / SAMPLE_RATE_HZ + offset_s
-    data.end_time = hypothesis.end / SAMPLE_RATE_HZ + offset_s
+    data.start_time, data.end_time = clock.span_s(hypothesis.start, hypothesis.end)
     if hypothesis.confidence is not None:
         data.confidence = hypothesis.confidence
     if hypothesis.words:
-        data.words = [
-            TimedString(
-                text,
-                start_time=start / SAMPLE_RATE_HZ + offset_s,
-                end_time=end / SAMPLE_RATE_HZ + offset_s,
-                confidence=NOT_GIVEN if confidence is None else confidence,
-                start_time_offset=offset_s,
-                speaker_id=speaker,
-            )
-            for text, start, end, confidence, speaker in hypothesis.words
-        ]
+        data.words = [_timed(word, clock) for word in hypothesis.words]
     return data
+
+
+def _timed(word: SpokenWord, clock: EventClock) -> TimedString:
+    start_s, end_s = clock.span_s(word.start, word.end)
+    return TimedString(
+        word.text,
+        start_time=start_s,
+        end_time=end_s,
+        confidence=NOT_GIVEN if word.confidence is None else word.confidence,
+        start_time_offset=clock.offset_s(word.start),
+        speaker_id=word.speaker,
+    )

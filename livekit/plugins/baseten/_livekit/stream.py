@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from typing_extensions import Self, Unpack
@@ -17,9 +18,9 @@ from .._connection.connector import Connector, Opened
 from .._connection.loops import is_running_here, run_in
 from .._core.clocks import SAMPLE_RATE_HZ
 from .._core.errors import BasetenError, LocalProtocolError, MetadataRefused
+from .._core.events import AudioLost, Final, Interim, Preflight
 from .._core.options import Options
-from .._core.recognition import Recognition
-from .._core.retries import Refusals, Worth, asked_wait_s, rule_for, worth
+from .._core.retries import Blame, Refusals, Worth, asked_wait_s, blame, rule_for, worth
 from .._core.session import Patience
 from .._core.wire import dialect_for
 from .._recording.nothing import NoRecorder
@@ -29,18 +30,25 @@ from .api_errors import to_api_error
 from .arguments import OptionChanges, changed_options
 from .audio import Intake
 from .base import BaseStream
+from .continuation import Fate, Pipelines, Successor, Unfinished, Work
 from .options_change import Changeover
-from .speech_events import SpeechEvents
+from .speech_events import SpeechEvents, SpokenEvent
 from .warnings import Notice, Notices
 
 
 @dataclass(frozen=True)
 class Limits:
-    """A stream's limits, in seconds: arguments of `STT` that are described there."""
+    """A stream's limits, in seconds: arguments of `STT` that are described there.
+
+    Attributes:
+        hold_s: How long what a failed stream had not finished waits for another to go on. 0 where
+            none will.
+    """
 
     patience: Patience
     replay_buffer_s: float
     cold_start_timeout_s: float
+    hold_s: float
 
 
 class SpeechStream(BaseStream):
@@ -51,7 +59,8 @@ class SpeechStream(BaseStream):
         *,
         stt: stt.STT,
         connector: Connector,
-        recognition: Recognition,
+        work: Work,
+        pipelines: Pipelines,
         options: Options,
         limits: Limits,
         conn_options: APIConnectOptions,
@@ -62,8 +71,13 @@ class SpeechStream(BaseStream):
         self._options_tried = options  # those of the connection
         self._options_accepted: Options | None = None  # the last that a server has taken
         self._limits = limits
-        self._intake = Intake()
-        self._recognition = recognition
+        self._work = work
+        self._pipelines = pipelines
+        self._intake = Intake(work.start)
+        self._recognition = recognition = work.recognition
+        self.unfinished = Unfinished(self._lose_rest)
+        self._blame = Blame.NO  # of the audio, for the last error
+        self._is_first_outage = not work.goes_on
         request_id = f"baseten-{uuid.uuid4().hex[:12]}"
         self._speech_events = SpeechEvents(request_id, self._recognition.wall.at)
         self._recording = recorder.start(request_id, options)
@@ -78,11 +92,16 @@ class SpeechStream(BaseStream):
             failed=self._report,
         )
         self._offset_s = 0.0
+        if work.goes_on:
+            self._recording.went_on(recognition.journal)
         super().__init__(
             stt=stt,
             conn_options=conn_options,
             retry_after_s=lambda: self._retry_after_s,
+            are_later=lambda: not self._is_first_outage,
         )
+        if recognition.has_input_ended:
+            self._end_input()
         self._changeover = Changeover(
             connector,
             connect_timeout_s=self._connect_timeout_s,
@@ -99,7 +118,8 @@ class SpeechStream(BaseStream):
     def push_frame(self, frame: rtc.AudioFrame) -> None:
         """Push audio of any sample rate and channel count; both may change in mid-stream.
 
-        A stream that has failed takes no more: whoever iterates over it is told why.
+        A stream that has failed sends no more: whoever iterates over it is told why. It keeps the
+        audio for the stream that goes on from it.
 
         Raises:
             RuntimeError: The input has ended, or the stream is closed.
@@ -107,6 +127,7 @@ class SpeechStream(BaseStream):
             BufferError: Four hours of audio wait for the server. Nothing is lost: push it later.
         """
         if self._has_failed:
+            self._keep(frame)
             return
         self._check_open()
         if self._recognition.is_full:
@@ -130,6 +151,8 @@ class SpeechStream(BaseStream):
             RuntimeError: The input has ended, or the stream is closed.
         """
         if self._has_failed:
+            if self.unfinished.fate is Fate.HELD:
+                self._recognition.flush()
             return
         self._check_open()
         self._push_rest()
@@ -159,7 +182,8 @@ class SpeechStream(BaseStream):
 
     async def _close(self) -> None:
         await super().aclose()
-        self._recording.close()  # `_main_task` does not, if it never began
+        self._recording.close()  # `_main_task` does neither, if it never began
+        self.unfinished.finish()
 
     async def __aenter__(self) -> Self:
         return self
@@ -169,7 +193,9 @@ class SpeechStream(BaseStream):
         """Seconds added to every time of this stream's events.
 
         Set by LiveKit when it opens the stream. It does not grow while the stream waits for a
-        connection: times are counted in samples of the audio that was pushed.
+        connection: times are counted in samples of the audio that was pushed. In a stream that
+        goes on from another one it holds for the audio that is pushed to this one. Where an
+        `AgentSession` goes on, that follows the audio before it without a gap, and so do its times.
         """
         return self._offset_s
 
@@ -178,10 +204,15 @@ class SpeechStream(BaseStream):
         if value < 0:
             raise ValueError(f"start_time_offset={value!r}: must be at least 0")
         self._offset_s = value
+        if not self._work.keeps_times:
+            self._work.clock.set_start(value)
 
     @property
     def lost_audio_s(self) -> float:
-        """Seconds of audio that were dropped unheard because no connection came in time."""
+        """Seconds of audio that were dropped unheard because no connection came in time.
+
+        After the stream has failed, also what no other one has gone on with.
+        """
         return self._notices.lost_samples / SAMPLE_RATE_HZ
 
     @property
@@ -215,17 +246,70 @@ class SpeechStream(BaseStream):
             self._recording.changed(options)
             self._apply_options()
 
-    # One connection after the other
+    # The end, and what comes after it
 
     async def _main_task(self) -> None:
         try:
             await super()._main_task()
+        except APIError:
+            self._leave()
+            raise
         finally:
-            # However the stream ended, a start of speech needs its end and a flush its answer.
-            self._recognition.give_up()
-            self._emit()
-            self._notices.report_loss()
+            if self.unfinished.fate is Fate.OPEN:
+                self._end_with(self._recognition.give_up)
+                self.unfinished.finish()
             self._recording.close()
+
+    def _end_with(self, end: Callable[[], None]) -> None:
+        """However the stream ends, a start of speech needs its end and a flush its answer."""
+        end()
+        self._emit()
+        self._notices.report_loss()
+
+    def _leave(self) -> None:
+        """The stream has failed: leave what is not finished to the one that goes on from here."""
+        recognition = self._recognition
+        recognition.detach(self._blame)
+        successor = self._pipelines.successor(self)
+        if recognition.is_stuck or not self._limits.hold_s:
+            successor = Successor.NONE
+        is_certain = successor is Successor.CERTAIN
+        self._end_with(recognition.suspend if is_certain else recognition.give_up)
+        if successor is Successor.NONE:
+            self.unfinished.lose()
+        else:
+            self.unfinished.hold(self._limits.hold_s)
+
+    def hand_over(self, *, keeps_times: bool) -> Work:
+        """For `STT`, when it opens the stream that goes on from this one.
+
+        Args:
+            keeps_times: Its audio follows this one's without a gap.
+
+        Raises:
+            ValueError: This stream has not failed, or another one goes on from it already.
+        """
+        self.unfinished.take()
+        recognition, stop = self._recognition, self._intake.position
+        recognition.push(self._intake.rest(), stop, _wall_s())
+        self._work.clock.begin(stop)
+        keeps_times = keeps_times and stop > 0
+        return Work(recognition, self._work.clock, stop, goes_on=True, keeps_times=keeps_times)
+
+    def _keep(self, frame: rtc.AudioFrame) -> None:
+        """LiveKit pushes audio for a moment longer, until it has noticed the failure."""
+        if self.unfinished.fate is Fate.HELD and not self._recognition.is_full:
+            pcm = self._intake.converted(frame)
+            self._recognition.push(pcm, self._intake.position, _wall_s())
+
+    def _lose_rest(self) -> None:
+        """Nobody has gone on."""
+        self._recognition.drop_rest()
+        lost = [e.samples for e in self._recognition.take_events() if isinstance(e, AudioLost)]
+        if self._limits.hold_s:
+            self._notices.take_rest(sum(lost))
+
+    # One connection after the other
 
     async def _run(self) -> None:
         """Work with one connection. LiveKit calls this again after a retryable error."""
@@ -242,6 +326,7 @@ class SpeechStream(BaseStream):
             raise self._judge(e) from None
         except Exception as e:  # noqa: BLE001
             # After anything but an APIError, LiveKit would not hear the user any more.
+            self._blame = Blame.PERHAPS
             logger.exception("unexpected error in the Baseten stream")
             raise to_api_error(LocalProtocolError(f"{type(e).__name__}: {e}")) from None
         finally:
@@ -305,7 +390,9 @@ class SpeechStream(BaseStream):
             self._options_accepted = self._options_tried
             self._refusals.clear()
         if was is Worth.WORKED and rule_for(error).gives_back:
+            self._is_first_outage = True
             self._give_budget_back()
+        self._blame = blame(error)
         judged = self._refusals.judge(error)
         accepted = self._options_accepted
         if isinstance(judged, MetadataRefused) and judged.permanent and accepted is not None:
@@ -361,8 +448,9 @@ class SpeechStream(BaseStream):
             if isinstance(event, Notice):
                 self._notices.take(event)
             elif self._takes_events:
-                said = self._speech_events.of(event, offset_s=self._offset_s, now_wall_s=_wall_s())
-                self._recording.said(said, self._offset_s)
+                clock = self._work.clock
+                said = self._speech_events.of(event, clock=clock, now_wall_s=_wall_s())
+                self._recording.said(said, clock.offset_s(_start_of(event)))
                 self._emit_event(said)
         if self._recognition.is_pausing:
             self._changeover.note_pause()
@@ -374,6 +462,11 @@ class SpeechStream(BaseStream):
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _start_of(event: SpokenEvent) -> int:
+    """Where the hypothesis of an event begins, a stream sample; 0 where it has none."""
+    return event.hypothesis.start if isinstance(event, (Interim, Preflight, Final)) else 0
 
 
 def _wall_s() -> float:

@@ -80,6 +80,19 @@ class Notices:
             self.lost_samples / SAMPLE_RATE_HZ,
         )
 
+    def take_rest(self, samples: int) -> None:
+        """So many samples more are lost: their stream has failed, and no other one went on."""
+        if not samples:
+            return
+        self.lost_samples += samples
+        self._loss_reported = self.lost_samples
+        self._lost(self.lost_samples)
+        logger.warning(
+            "a Baseten stream has failed and no other one has gone on from it: %.1f s of audio "
+            "were dropped unheard",
+            samples / SAMPLE_RATE_HZ,
+        )
+
     def _report_warning(self, warned: ServerWarned) -> None:
         # Of a traceback in the message, the last line says what happened.
         said = warned.message.strip().splitlines()[-1] if warned.message.strip() else ""

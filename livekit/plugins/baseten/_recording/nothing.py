@@ -5,6 +5,7 @@ from __future__ import annotations
 from livekit.agents import APIError, stt
 
 from .._connection.tap import Tap
+from .._core.journal import Journal
 from .._core.options import Options
 
 
@@ -20,6 +21,9 @@ class NoRecorder:
 
 class NoRecording:
     """Takes what a `Recording` takes."""
+
+    def went_on(self, journal: Journal) -> None:
+        pass
 
     def pushed(self, pcm: bytes | memoryview) -> None:
         pass

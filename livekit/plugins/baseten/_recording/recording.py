@@ -24,9 +24,10 @@ from urllib.parse import urlsplit, urlunsplit
 from livekit.agents import APIError, stt
 
 from .._connection.tap import Tap
-from .._core.clocks import BYTES_PER_SAMPLE
+from .._core.clocks import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ
 from .._core.endpoint import Endpoint
 from .._core.errors import BasetenError, SessionLost
+from .._core.journal import Journal
 from .._core.options import Options
 from ..log import logger
 from ..version import __version__
@@ -174,8 +175,14 @@ class Recording:
         self._is_closed = False
         self._has_stopped = False
         self._samples = 0
+        self._origin = 0
         self._connections = 0
         self.is_over = False
+
+    def went_on(self, journal: Journal) -> None:
+        """It begins with what was pushed to another stream, which has failed."""
+        self._origin = journal.start
+        self.pushed(journal.read(journal.start, journal.stop))
 
     def pushed(self, pcm: bytes | memoryview) -> None:
         """The user pushed audio: 16 kHz mono 16-bit."""
@@ -196,6 +203,7 @@ class Recording:
     def said(self, event: stt.SpeechEvent, offset_s: float) -> None:
         """LiveKit was told this. Its times have ``offset_s`` added."""
         fields = _event_fields(event)  # at once: a listener may change the event later
+        offset_s += self._origin / SAMPLE_RATE_HZ
         if offset_s:
             fields["offset_s"] = offset_s
         self._noted("event", **fields)
@@ -230,7 +238,7 @@ class Recording:
             "is_reused": is_reused,
         }
         self.put(_LINE_BYTES, Tape.noted, self._connections, "connected", fields, self._now())
-        return _ConnectionTap(self, self._connections)
+        return _ConnectionTap(self, self._connections, self._origin)
 
     def close(self) -> None:
         """The call is over."""
@@ -284,14 +292,20 @@ class Recording:
 
 
 class _ConnectionTap:
-    """Notes in a recording what goes over one of its connections."""
+    """Notes in a recording what goes over one of its connections.
 
-    def __init__(self, recording: Recording, number: int) -> None:
+    Args:
+        origin: The stream sample with which the recording begins.
+    """
+
+    def __init__(self, recording: Recording, number: int, origin: int) -> None:
         self._recording = recording
         self._number = number
+        self._origin = origin
 
     def sent(self, frames: Sequence[str | bytes], start: int, stop: int, at: float) -> None:
         if frames:
+            start, stop = start - self._origin, stop - self._origin
             size = (stop - start) * BYTES_PER_SAMPLE + _LINE_BYTES
             self._recording.put(size, Tape.sent, self._number, tuple(frames), start, stop, at)
 
