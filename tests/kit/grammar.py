@@ -2,7 +2,8 @@
 
 stream     := (utterance | answer | USAGE)*  and never ends inside an utterance
 utterance  := START (INTERIM | PREFLIGHT | FINAL | answer)* END, a FINAL or an answer right before
-              END; a PREFLIGHT says the interim before it again
+              END; a PREFLIGHT says the interim before it again. The last one of a stream that
+              another goes on from may end without: its words are still to come
 answer     := INTERIM "" then FINAL ""       to a flush, or to an utterance that came to nothing
 """
 
@@ -18,19 +19,29 @@ _CLOCK_S = 0.05
 _FLOAT_S = 1e-6
 
 
-def check(events: Sequence[stt.SpeechEvent], *, is_over: bool = True) -> None:
+def check(
+    events: Sequence[stt.SpeechEvent], *, is_over: bool = True, goes_on: bool = False
+) -> None:
     """
     Args:
         is_over: The stream has ended, so no utterance may be open.
+        goes_on: It has failed, and another one may say the rest.
 
     Raises:
         AssertionError: Something is out of order; the message says which event and why.
     """
-    _Reader().read(events, is_over=is_over)
+    spoken = [event for event in events if event.type is not Kind.RECOGNITION_USAGE]
+    _Reader(spoken[-1] if goes_on and spoken else None).read(events, is_over=is_over)
 
 
 class _Reader:
-    def __init__(self) -> None:
+    """
+    Args:
+        suspends: This END needs no final before it.
+    """
+
+    def __init__(self, suspends: stt.SpeechEvent | None) -> None:
+        self._suspends = suspends
         self._open: stt.SpeechEvent | None = None
         self._seen_ids: set[str] = set()
         self._before: stt.SpeechEvent | None = None
@@ -100,7 +111,8 @@ class _Reader:
         assert self._open is not None, "END without START"
         assert event.request_id == self._open.request_id, "END of another utterance"
         assert self._before is not None, "END comes first"
-        assert self._before.type is Kind.FINAL_TRANSCRIPT, "END not right after a final"
+        is_settled = self._before.type is Kind.FINAL_TRANSCRIPT or event is self._suspends
+        assert is_settled, "END not right after a final"
         assert event.speech_end_time is not None, "END without its time"
         assert event.speech_end_time <= event.created_at + _CLOCK_S, "END in the future"
         assert self._open.speech_start_time is not None

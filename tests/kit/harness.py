@@ -18,6 +18,7 @@ from livekit.agents.metrics import STTMetrics
 from livekit.agents.stt import SpeechEventType as Kind
 from livekit.plugins import baseten
 from livekit.plugins.baseten._core.options import Model
+from livekit.plugins.baseten._livekit.continuation import Fate
 from livekit.plugins.baseten.emulator import Connection, Server, SileroDetector, faults, serve
 
 from . import clock, grammar
@@ -60,6 +61,10 @@ class Overheard:
     @property
     def text(self) -> str:
         return " ".join(event.alternatives[0].text for event in self.finals)
+
+    @property
+    def has_failed(self) -> bool:
+        return self.stream.unfinished.fate is not Fate.FINISHED
 
 
 def overhear(speech_to_text: baseten.STT) -> list[Overheard]:
@@ -145,7 +150,7 @@ async def scene(
         finally:
             await speech_to_text.aclose()
         for overheard in streams:
-            grammar.check(overheard.events)
+            grammar.check(overheard.events, goes_on=overheard.has_failed)
 
 
 # Scenes that run side by side.
