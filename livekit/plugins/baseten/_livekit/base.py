@@ -30,7 +30,7 @@ def running_pipeline() -> object | None:
     which some are only there to find out whether a deployment is back.
     """
     pipeline = None if _running_pipeline is None else _running_pipeline.get(None)
-    if getattr(pipeline, "_pump_task", None) is not asyncio.current_task():
+    if pipeline is None or getattr(pipeline, "_pump_task", None) is not asyncio.current_task():
         return None
     return pipeline
 
