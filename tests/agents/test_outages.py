@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 from kit.harness import Played, Scene, play_once, scene
-from livekit.plugins.baseten._core.options import Model
 from kit.stage import LEISURE, SAMPLE_RATE_HZ, SELFISH, YOUNG_MAN, Mode, Script, script
 
+from livekit.plugins.baseten._core.options import Model
 from livekit.plugins.baseten.emulator import Server, faults
 
 

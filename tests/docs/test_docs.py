@@ -39,6 +39,7 @@ from livekit.plugins.baseten._core.recognition import Outcome
 from livekit.plugins.baseten._core.retries import RULES, rule_for
 from livekit.plugins.baseten._core.session import TRANSITIONS, State
 from livekit.plugins.baseten._livekit.api_errors import to_api_error
+from livekit.plugins.baseten._livekit.continuation import Fate
 from livekit.plugins.baseten.emulator import Server, SileroDetector, SphinxRecognizer, serve
 
 DOCUMENTS = sorted(
@@ -317,6 +318,13 @@ def test_the_design_names_each_outcome_of_a_session() -> None:
     lifetimes = design.split("## Two lifetimes")[1].split("\n## ")[0]
     rows = re.findall(r"^\| ([A-Z]+) \| (.+?) \|", lifetimes, re.M)
     assert [name for name, _ in rows] == [outcome.name for outcome in Outcome]
+
+
+def test_the_design_names_each_fate_of_the_work_of_a_stream() -> None:
+    design = (ROOT / "docs" / "design.md").read_text()
+    section = design.split("## A stream that fails")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([A-Z]+) \| (.+?) \|", section, re.M)
+    assert [name for name, _ in rows] == [fate.name for fate in Fate]
 
 
 def test_the_design_names_every_module_and_no_other() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import random
 import sys
@@ -86,6 +87,14 @@ def test_the_default_budget_lasts_as_long_as_documented() -> None:
     assert budget_s(1.0) == pytest.approx(10.3)
 
 
+def test_a_session_outlives_half_a_minute_of_refusals_whatever_is_drawn() -> None:
+    """It gives up with the fourth stream that fails, and opens the next one after 0.5 s."""
+    later = functools.partial(retry_delay_s, retry_interval_s=2.0, is_later=True)
+    stream_s = sum(later(n, uniform=drawn_at(0.0)) for n in range(3))
+    assert budget_s(0.0) + 3 * (0.5 + stream_s) == pytest.approx(32.5)
+    assert {later(n, uniform=drawn_at(1.0)) for n in range(3)} == {6.0}
+
+
 @given(st.integers(1, 10_000))
 def test_the_spread_doubles_once(attempt: int) -> None:
     widest_s = retry_delay_s(attempt, retry_interval_s=2.0, uniform=drawn_at(1.0))
@@ -114,15 +123,15 @@ def test_retry_after_is_a_floor(
 
 @pytest.mark.parametrize("attempt", [0, 1, 2])
 def test_not_all_come_back_the_moment_retry_after_ends(attempt: int) -> None:
-    asked = {"retry_interval_s": 2.0, "retry_after_s": 5.0}
-    assert retry_delay_s(attempt, uniform=drawn_at(0.0), **asked) == 5.0
-    assert retry_delay_s(attempt, uniform=drawn_at(1.0), **asked) >= 7.0
+    asked = functools.partial(retry_delay_s, retry_interval_s=2.0, retry_after_s=5.0)
+    assert asked(attempt, uniform=drawn_at(0.0)) == 5.0
+    assert asked(attempt, uniform=drawn_at(1.0)) >= 7.0
 
 
 def test_a_first_retry_waits_no_longer_than_asked_before_it_spreads() -> None:
-    asked = {"retry_interval_s": 2.0, "retry_after_s": 0.5}
-    assert retry_delay_s(0, uniform=drawn_at(0.0), **asked) == 0.5
-    assert retry_delay_s(0, uniform=drawn_at(1.0), **asked) == 2.5
+    asked = functools.partial(retry_delay_s, retry_interval_s=2.0, retry_after_s=0.5)
+    assert asked(0, uniform=drawn_at(0.0)) == 0.5
+    assert asked(0, uniform=drawn_at(1.0)) == 2.5
 
 
 @pytest.mark.parametrize("asked", [60.0, 1e9, float("inf")])

@@ -29,7 +29,7 @@ def running_pipeline() -> object | None:
     Whatever else the session starts has the pipeline in its context, too: an adapter's streams, of
     which some are only there to find out whether a deployment is back.
     """
-    pipeline = None if _running_pipeline is None else _running_pipeline.get(None)
+    pipeline: object = None if _running_pipeline is None else _running_pipeline.get(None)
     if pipeline is None or getattr(pipeline, "_pump_task", None) is not asyncio.current_task():
         return None
     return pipeline

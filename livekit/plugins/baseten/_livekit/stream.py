@@ -151,8 +151,7 @@ class SpeechStream(BaseStream):
             RuntimeError: The input has ended, or the stream is closed.
         """
         if self._has_failed:
-            if self.unfinished.fate is Fate.HELD:
-                self._recognition.flush()
+            self._keep_flush()
             return
         self._check_open()
         self._push_rest()
@@ -166,6 +165,9 @@ class SpeechStream(BaseStream):
         Raises:
             RuntimeError: The input has ended already, or the stream is closed.
         """
+        if self.unfinished.fate is Fate.HELD:
+            self._recognition.end_input()
+            return
         self._check_open()
         self._push_rest()
         self._recording.input_ended()
@@ -301,6 +303,11 @@ class SpeechStream(BaseStream):
         if self.unfinished.fate is Fate.HELD and not self._recognition.is_full:
             pcm = self._intake.converted(frame)
             self._recognition.push(pcm, self._intake.position, _wall_s())
+
+    def _keep_flush(self) -> None:
+        if self.unfinished.fate is Fate.HELD:
+            self._recognition.push(self._intake.rest(), self._intake.position, _wall_s())
+            self._recognition.flush()
 
     def _lose_rest(self) -> None:
         """Nobody has gone on."""

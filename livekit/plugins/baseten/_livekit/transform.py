@@ -10,6 +10,7 @@ from typing import Any
 
 from livekit.agents.types import TimedString
 
+from .._core.clocks import EventClock
 from .._core.events import Hypothesis
 from ..log import logger
 from .speech_events import speech_data
@@ -59,7 +60,7 @@ class Transforming:
         return change
 
     def _text(self, said: Hypothesis) -> str | None:
-        words = [speech_data(said, offset_s=0.0).words or []] if self._takes_words else []
+        words = [speech_data(said, EventClock()).words or []] if self._takes_words else []
         text = self._transform(said.text, *words)
         if inspect.iscoroutine(text):
             text.close()
