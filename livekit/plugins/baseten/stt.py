@@ -208,7 +208,7 @@ class STT(stt.STT):
             ),
             replay_buffer_s=above(0, replay_buffer_s=replay_buffer_s),
             cold_start_timeout_s=at_least(0, cold_start_timeout=cold_start_timeout or 0.0),
-            hold_s=replay_buffer_s,
+            hold_s=above(0, replay_buffer_s=replay_buffer_s),
         )
         endpoint = Endpoint(
             resolve_url(
