@@ -291,8 +291,12 @@ async def latency(args: argparse.Namespace) -> Result:
     arrived: dict[str, float] = {}
     from_socket: list[float] = []
     from_server: list[float] = []
-    protocol = importlib.import_module("aiohttp.client_proto").ResponseHandler
-    feed, stamps = protocol.data_received, re.compile(rb"T(\d+)\"")
+    stamps = re.compile(rb"T(\d+)\"")
+    module, name = "aiohttp.client_proto", "ResponseHandler"
+    if args.kind == "ours":
+        module, name = "livekit.plugins.baseten._connection.socket", "Socket"
+    protocol = getattr(importlib.import_module(module), name)
+    feed = protocol.data_received
 
     def data_received(self: Any, data: bytes) -> None:
         now_s = time.perf_counter()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from .._core.errors import LocalProtocolError, SessionLost
 from .._core.session import ENDED, Session
@@ -36,8 +36,8 @@ class Driver(Protocol):
 class Connection:
     """Runs a `Session` over a `Socket`. `carry` gives it the stream that it works for.
 
-    Frames are written where they are asked for, without a task or a turn of the event loop in
-    between. Only a socket that takes no more makes a task of the rest.
+    There is no task: frames are written where they are asked for, and messages taken where the
+    socket delivers them. What a socket does not take waits in the journal until it is writable.
 
     Args:
         session: Opened by this.
@@ -59,10 +59,10 @@ class Connection:
         self._look_every_s = min(_LOOK_EVERY_S, session.patience.least_s)
         self._heard = asyncio.Event()
         self._ended = asyncio.Event()
-        self._is_blocked = False  # by a full socket, or for good by a lost one
-        self._writing: asyncio.Task[None] | None = None  # waits for a full socket
+        self._rest: asyncio.Handle | None = None  # of a long burst, which others interrupt
+        self._is_released = False
         session.start(self.opened_s)
-        self._reading = self._task(self._read(), "baseten-read")
+        socket.listen(self)
         self.wake()
 
     def carry(self, driver: Driver, changed: Callable[[], None], tap: Tap | None) -> None:
@@ -87,19 +87,19 @@ class Connection:
 
     def send(self) -> None:
         """Send what there is to send, if the socket takes it; all that is due after a push."""
-        if self._is_blocked:
+        if self._rest is not None or self._socket.is_full or self._is_released:
             return
         try:
-            rest = self._write()
-        except SessionLost:
-            self._is_blocked = True  # for good; the reader will find out why, if the server said
+            cursor, now = self.session.cursor, self._loop.time()
+            frames = self._driver.take_outgoing(now, _BURST_FRAMES)
+            if frames:
+                if self._tap is not None:
+                    self._tap.sent(frames, cursor, self.session.cursor, now)
+                self._socket.send(frames)
+                if len(frames) >= _BURST_FRAMES:
+                    self._rest = self._loop.call_soon(self._send_rest)
         except Exception as e:  # noqa: BLE001  # the one who pushed audio did nothing wrong
-            self._is_blocked = True
             self._broken(e)
-        else:
-            if rest is not None:
-                self._is_blocked = True
-                self._writing = self._task(self._write_on(rest), "baseten-write")
 
     async def ended(self) -> None:
         """Wait until the session is over, one way or the other."""
@@ -120,11 +120,10 @@ class Connection:
 
     def release(self) -> None:
         """Read and send nothing more from this moment on, and call nobody."""
-        self._changed = _nobody
-        if self._timer is not None:
-            self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
+        self._is_released = True
+        for handle in (self._timer, self._rest):
+            if handle is not None:
+                handle.cancel()
 
     def abandon(self) -> None:
         """The event loop is gone: let the peer know at least."""
@@ -133,69 +132,43 @@ class Connection:
     async def aclose(self) -> None:
         """Close the connection, within about 50 ms whatever the peer does."""
         self.release()
-        # Both may have failed. Gathering retrieves both errors, so that asyncio reports none.
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._tap is not None:
             self._tap.closed(self.session.error, self._loop.time())
         await self._socket.close()
         self._ended.set()
 
-    async def _read(self) -> None:
-        session = self.session
-        while session.state not in ENDED:
-            # Never with a timeout: cancelling the read would overwrite the close code with 1006.
-            try:
-                text = await self._socket.receive()
-            except SessionLost as lost:
-                session.receive_close(lost.code, lost.reason)
-            else:
-                now = self._loop.time()
-                if self._tap is not None:
-                    self._tap.received(text, now)
-                session.receive(text, now)
+    # What the socket calls
+
+    def received(self, message: str) -> None:
+        if self._is_released or self.session.state in ENDED:
+            return
+        now = self._loop.time()
+        if self._tap is not None:
+            self._tap.received(message, now)
+        self._happened(lambda: self.session.receive(message, now))
+
+    def lost(self, error: SessionLost) -> None:
+        if not self._is_released:
+            self._happened(lambda: self.session.receive_close(error.code, error.reason))
+
+    def writable(self) -> None:
+        if not self._is_released:
+            self.wake()
+
+    def _happened(self, what: Callable[[], None]) -> None:
+        try:
+            what()
             self._heard.set()
             self._changed()
-            self.wake()
-        self._ended.set()
+        except Exception as e:  # noqa: BLE001  # the socket did nothing wrong
+            self._broken(e)
+        self.wake()
+        if self.session.state in ENDED:
+            self._ended.set()
 
-    def _write(self) -> Awaitable[None] | None:
-        """Send what is ready, or a good part of it.
-
-        Returns:
-            What to wait for before the rest is sent; None if there is no rest.
-        """
-        cursor, now = self.session.cursor, self._loop.time()
-        frames = self._driver.take_outgoing(now, _BURST_FRAMES)
-        if not frames:
-            return None
-        if self._tap is not None:
-            self._tap.sent(frames, cursor, self.session.cursor, now)
-        rest = self._socket.send(frames)
-        return _OTHERS_TURN if rest is None and len(frames) >= _BURST_FRAMES else rest
-
-    async def _write_on(self, rest: Awaitable[None] | None) -> None:
-        """Send all that there is, as fast as the socket takes it."""
-        try:
-            while rest is not None:
-                await rest
-                rest = self._write()
-        except SessionLost:
-            return
-        self._is_blocked = False
-        self._arm()
-
-    @property
-    def _tasks(self) -> list[asyncio.Task[None]]:
-        return [self._reading] if self._writing is None else [self._reading, self._writing]
-
-    def _task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(coroutine, name=name)
-        task.add_done_callback(self._stopped)
-        return task
-
-    def _stopped(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
-            self._broken(error)
+    def _send_rest(self) -> None:
+        self._rest = None
+        self.wake()
 
     def _broken(self, error: Exception) -> None:
         """End the session after a defect of this package, or the stream would wait for ever."""
@@ -226,22 +199,7 @@ class Connection:
 
     def _overdue(self) -> None:
         self._timer = None
-        self._driver.tick(self._loop.time())
-        self._changed()
-        self.wake()
-        if self.session.state in ENDED:
-            self._heard.set()
-            self._ended.set()
-
-
-class _Turn:
-    """Waits for one turn of the event loop, in which others may run."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield
-
-
-_OTHERS_TURN = _Turn()
+        self._happened(lambda: self._driver.tick(self._loop.time()))
 
 
 def _nobody() -> None:

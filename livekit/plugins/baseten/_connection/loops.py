@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
-
-from .eager import started
 
 T = TypeVar("T")
 
@@ -68,7 +67,8 @@ class PerLoop(Generic[T]):
             value = self._make()
             # A loop that ends closes the generators that it ran, once it has cancelled its tasks.
             life = _closed_at_its_end(value, self._close)
-            started(life.__anext__())
+            with contextlib.suppress(StopIteration):
+                life.__anext__().send(None)  # up to its `yield`, for which it does not wait
             made = self._made[loop] = value, life
         return made[0]
 

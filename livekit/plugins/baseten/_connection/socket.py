@@ -1,15 +1,18 @@
-"""The socket. The only module that awaits the network; whatever aiohttp raises ends here."""
+"""The socket. The only module that touches the network; whatever aiohttp raises ends here."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
+import math
 import os
 import socket
-from collections.abc import Awaitable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Protocol
 
 import aiohttp
 
@@ -20,7 +23,19 @@ from .._core.errors import (
     HandshakeRefused,
     SessionLost,
 )
-from .eager import started
+from .rfc6455 import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    Reader,
+    Violation,
+    close_frame,
+    close_reason,
+    framed,
+    text,
+)
 from .timeout import timeout
 
 # How long to wait for the peer's close frame: a call that ends waits too, and the peer may be gone.
@@ -29,13 +44,47 @@ _CLOSE_TIMEOUT_S = 0.05
 # The server's messages are a few kilobytes; its own cap is 100 MiB.
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
+_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of RFC 6455
 
-class Socket:
-    """A WebSocket that ends with a `SessionLost`, however it ends."""
 
-    def __init__(self, ws: aiohttp.ClientWebSocketResponse[bool]) -> None:
-        self._ws = ws
-        self._written_together = _WrittenTogether(ws)
+class Receiver(Protocol):
+    """Is told what comes over a socket, where it comes: without a task or a wake-up in between."""
+
+    def received(self, message: str) -> None: ...
+
+    def lost(self, error: SessionLost) -> None:
+        """The socket is closed, with the code and reason of the close frame if any. Said once."""
+        ...
+
+    def writable(self) -> None:
+        """A socket that was full takes more."""
+        ...
+
+
+class Socket(asyncio.Protocol):
+    """A WebSocket. aiohttp makes its handshake; then this alone reads and writes.
+
+    Args:
+        response: Of the handshake.
+        ping_interval_s: See `open`.
+
+    Attributes:
+        is_full: It holds much that the peer has not taken yet: send no more before it is writable.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, *, ping_interval_s: float) -> None:
+        self.is_full = False
+        self._response = response
+        self._ping_interval_s = ping_interval_s
+        self._loop = asyncio.get_running_loop()
+        self._reader = Reader(_MAX_MESSAGE_BYTES)
+        self._receiver: Receiver | None = None  # until the socket is closed
+        self._transport: asyncio.Transport | None = None
+        self._before: asyncio.BaseProtocol | None = None  # aiohttp's
+        self._closed = asyncio.Event()
+        self._heard_s = self._loop.time()
+        self._pinged_s = -math.inf
+        self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
     async def open(
@@ -57,141 +106,179 @@ class Socket:
             ConnectTimedOut: It did not answer in time.
             ConnectFailed: It could not be reached.
         """
+        key = base64.b64encode(os.urandom(16)).decode()
+        upgrade = {
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": key,
+        }
         try:
             async with timeout(timeout_s):
-                ws = await http.ws_connect(
+                response = await http.get(
                     url,
-                    headers=headers,
-                    heartbeat=ping_interval_s or None,
-                    max_msg_size=_MAX_MESSAGE_BYTES,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT_S),
+                    headers={**headers, **upgrade},
+                    read_until_eof=False,
+                    raise_for_status=False,
                 )
-            return cls(ws)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError, ValueError) as e:
             error = _named(e, timeout_s)
+        else:
+            if _is_upgraded(response, key):
+                return cls(response, ping_interval_s=ping_interval_s)
+            response.close()
+            error = HandshakeRefused(
+                response.status,
+                response.reason or "no WebSocket",
+                retry_after_s=_retry_after_s(response.headers),
+            )
         raise error  # out here: the original, which holds the key, is not even its context
 
-    def send(self, frames: Sequence[str | bytes]) -> Awaitable[None] | None:
-        """Send ``frames``, in one piece.
+    def listen(self, receiver: Receiver) -> None:
+        """Take the connection over from aiohttp. What the server has said already comes at once."""
+        self._receiver = receiver
+        connection = self._response.connection
+        before = connection.protocol if connection is not None else None
+        if before is not None:
+            self._before, self._transport = before, before.transport
+            before.set_parser(self, None)  # hands over what has come since the handshake
+        if self._transport is None:
+            self._lose(SessionLost(1006, "cut off without a close frame"))
+            return
+        self._transport.set_protocol(self)
+        if self._ping_interval_s:
+            self._timer = self._loop.call_later(self._ping_interval_s, self._keep_alive)
 
-        Returns:
-            None where the socket took them. Else what has to be awaited before more is sent.
-
-        Raises:
-            SessionLost: The socket is closed; awaiting may raise it too.
-        """
-        try:
-            if len(frames) == 1:
-                rests = [started(self._sending(frames[0]))]
-            else:
-                with self._written_together:
-                    rests = [started(self._sending(frame)) for frame in frames]
-        except _FAILURES as e:
-            raise _lost_in_sending(e) from None
-        full = [rest for rest in rests if rest is not None]
-        return _Full(full) if full else None
-
-    def _sending(self, frame: str | bytes) -> Coroutine[Any, Any, None]:
-        if isinstance(frame, bytes):
-            return self._ws.send_bytes(frame)
-        return self._ws.send_str(frame)
-
-    async def receive(self) -> str:
-        """The next text message.
-
-        Raises:
-            SessionLost: The socket is closed, with the code and reason of the close frame if any.
-        """
-        while True:
-            message = await self._ws.receive()
-            if message.type is aiohttp.WSMsgType.TEXT:
-                return str(message.data)
-            if message.type is aiohttp.WSMsgType.BINARY:
-                return repr(bytes(message.data[:40]))  # no server sends these: an unreadable one
-            if message.type is aiohttp.WSMsgType.CLOSE:
-                raise SessionLost(int(message.data), str(message.extra or ""))
-            why = self._ws.exception()
-            if why is None or isinstance(why, ConnectionError):
-                raise SessionLost(1006, "cut off without a close frame")
-            raise SessionLost(1006, f"{type(why).__name__}: {why}")
+    def send(self, frames: Sequence[str | bytes]) -> None:
+        """Send ``frames``, in one piece. A socket that is closed takes none, and has said so."""
+        parts = [
+            framed(BINARY, frame) if isinstance(frame, bytes) else framed(TEXT, frame.encode())
+            for frame in frames
+        ]
+        self._write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     async def close(self) -> None:
         """Close it. Waits at most 50 ms for the peer's close frame."""
-        # Whatever goes wrong meanwhile, the socket is closed after it.
-        with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError):
-            async with timeout(_CLOSE_TIMEOUT_S):
-                await self._ws.close()
+        if self._receiver is not None:
+            self._receiver = None
+            self._write(close_frame(1000))
+            with contextlib.suppress(asyncio.TimeoutError):
+                async with timeout(_CLOSE_TIMEOUT_S):
+                    await self._closed.wait()
+        self._hang_up()
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            self._transport.abort()  # the peer takes nothing any more
 
     def abandon(self) -> None:
         """Hang up where there is no event loop any more to close it with."""
-        underneath = self._ws.get_extra_info("socket")
+        transport = self._transport
+        underneath = transport.get_extra_info("socket") if transport is not None else None
         if underneath is not None:
             with contextlib.suppress(OSError):
                 underneath.shutdown(socket.SHUT_RDWR)
 
+    # What the event loop calls
 
-class _Full:
-    """Waits until a socket takes more."""
-
-    def __init__(self, rests: Sequence[Awaitable[None]]) -> None:
-        self._rests = rests
-
-    def __await__(self) -> Generator[Any, Any, None]:
+    def data_received(self, data: bytes) -> None:
+        self._heard_s = self._loop.time()
         try:
-            for rest in self._rests:
-                yield from rest.__await__()
-        except _FAILURES as e:
-            raise _lost_in_sending(e) from None
+            for kind, payload in self._reader.feed(data):
+                self._take(kind, payload)
+                if self._closed.is_set():
+                    return
+        except Violation as e:
+            self._write(close_frame(e.code, str(e)))
+            self._lose(SessionLost(1006, f"the server sent {e}"))
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        if self._receiver is not None:
+            self._receiver.writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._before is not None:
+            self._before.connection_lost(exc)  # aiohttp's session waits for that
+        why = "cut off without a close frame"
+        if exc is not None and not isinstance(exc, ConnectionError):
+            why = f"{type(exc).__name__}: {exc}"
+        self._lose(SessionLost(1006, why))
+
+    # What aiohttp calls to hand over
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.data_received(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        pass
+
+    def _take(self, kind: int, payload: bytes) -> None:
+        if kind == TEXT:
+            message = text(payload)
+        elif kind == BINARY:
+            message = repr(payload[:40])  # no server sends these: an unreadable one
+        else:
+            self._control(kind, payload)
+            return
+        if self._receiver is not None:
+            self._receiver.received(message)
+
+    def _control(self, kind: int, payload: bytes) -> None:
+        if kind == PING:
+            self._write(framed(PONG, payload))
+        elif kind == CLOSE:
+            code, reason = close_reason(payload)
+            if self._receiver is not None:
+                self._write(framed(CLOSE, payload[:2]))
+            self._lose(SessionLost(code, reason))
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _keep_alive(self) -> None:
+        now = self._loop.time()
+        if self._heard_s < self._pinged_s:
+            self._lose(SessionLost(1006, "the server answers no ping"))
+            if self._transport is not None:
+                self._transport.abort()
+            return
+        due_s = self._heard_s + self._ping_interval_s
+        if now >= due_s:
+            self._pinged_s = now
+            self._write(framed(PING, b""))
+            due_s = now + self._ping_interval_s / 2
+        self._timer = self._loop.call_at(due_s, self._keep_alive)
+
+    def _lose(self, error: SessionLost) -> None:
+        receiver, self._receiver = self._receiver, None
+        self._closed.set()
+        self._hang_up()
+        if receiver is not None:
+            receiver.lost(error)
+
+    def _hang_up(self) -> None:
+        """Close the transport, which sends first what was written, and let aiohttp forget it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._response.close()
 
 
-# What aiohttp raises where a socket is closed.
-_FAILURES = (aiohttp.ClientError, OSError, RuntimeError)
-
-
-def _lost_in_sending(error: Exception) -> SessionLost:
-    return SessionLost(1006, f"sending failed: {error}")
-
-
-class _WrittenTogether:
-    """Frames that a socket's writer makes in this block go out in one piece at its end.
-
-    aiohttp writes each frame to the transport by itself, and a system call costs as much as all
-    that Python does for a frame. Its writer has no public way to be told to wait; where a version
-    keeps its transport elsewhere, each frame goes by itself.
-    """
-
-    def __init__(self, ws: aiohttp.ClientWebSocketResponse[bool]) -> None:
-        self._writer: Any = getattr(ws, "_writer", None)
-        self._transport: asyncio.Transport | None = getattr(self._writer, "transport", None)
-        self._parts: list[bytes] = []
-
-    def __enter__(self) -> None:
-        if self._transport is not None:
-            self._writer.transport = self
-
-    def __exit__(self, *_: object) -> None:
-        if self._transport is not None:
-            self._writer.transport = self._transport
-            if self._parts:
-                self._transport.write(b"".join(self._parts))
-                self._parts.clear()
-
-    # What the writer asks of its transport.
-
-    def write(self, data: bytes) -> None:
-        self._parts.append(data)
-
-    def is_closing(self) -> bool:
-        return self._transport is None or self._transport.is_closing()
+def _is_upgraded(response: aiohttp.ClientResponse, key: str) -> bool:
+    accept = base64.b64encode(hashlib.sha1((key + _GUID).encode()).digest()).decode()
+    given = response.headers
+    return (
+        response.status == 101
+        and given.get("Upgrade", "").lower() == "websocket"
+        and given.get("Connection", "").lower() == "upgrade"
+        and given.get("Sec-WebSocket-Accept") == accept
+    )
 
 
 def _named(error: Exception, timeout_s: float) -> BasetenError:
-    if isinstance(error, aiohttp.WSServerHandshakeError):
-        return HandshakeRefused(
-            error.status,
-            error.message,
-            retry_after_s=_retry_after_s(error.headers or {}),
-        )
     if isinstance(error, asyncio.TimeoutError):
         return ConnectTimedOut(timeout_s)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
