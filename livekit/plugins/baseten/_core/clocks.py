@@ -14,6 +14,7 @@ Ranges are half-open. Seconds appear at the edges only.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 
 SAMPLE_RATE_HZ = 16_000
@@ -25,6 +26,11 @@ class ConnectionClock:
 
     Args:
         origin: Stream position of the first sample sent on this connection.
+
+    Attributes:
+        sent: How much was sent.
+        since: What was sent from here on is all audio: infinite where the last of it was silence.
+        ahead: How far the stream is ahead there; most of what is asked for lies there.
     """
 
     def __init__(self, origin: int) -> None:
@@ -34,6 +40,8 @@ class ConnectionClock:
         self._stream = [origin]
         self._moves = [True]
         self.sent = 0
+        self.since: float = 0
+        self.ahead = origin
 
     def add_audio(self, samples: int) -> None:
         """``samples`` of the user's audio were sent."""
@@ -55,13 +63,14 @@ class ConnectionClock:
                 self._connection.append(self.sent)
                 self._stream.append(stream)
                 self._moves.append(moves)
+            self.since, self.ahead = self.sent if moves else math.inf, stream - self.sent
         self.sent += samples
 
     def to_stream(self, connection_samples: int) -> int:
         """The stream position at a connection position; it stands still in made-up silence."""
-        i = -1  # the last stretch; nearly always it is that
-        if connection_samples < self._connection[-1]:
-            i = max(0, bisect_right(self._connection, connection_samples) - 1)
+        if connection_samples >= self.since:
+            return connection_samples + self.ahead
+        i = max(0, bisect_right(self._connection, connection_samples) - 1)
         if not self._moves[i]:
             return self._stream[i]
         return self._stream[i] + max(0, connection_samples - self._connection[i])

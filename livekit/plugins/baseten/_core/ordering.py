@@ -7,7 +7,6 @@ again, and one whose times cannot be right is put behind the one before it.
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 
 from .clocks import SAMPLE_RATE_HZ
@@ -17,7 +16,8 @@ from .wire import ServerWord, Transcript
 _FINALS_REMEMBERED = 8
 
 # Times are rounded, and a model may hear speech begin a little too early.
-_LEEWAY_SAMPLES = SAMPLE_RATE_HZ // 10
+_LEEWAY_S = 0.1
+_LEEWAY_SAMPLES = round(_LEEWAY_S * SAMPLE_RATE_HZ)
 
 _SHUFFLED = "words out of order"
 
@@ -160,8 +160,13 @@ def _length(result: Transcript) -> int:
 
 
 def _are_in_order(words: tuple[ServerWord, ...]) -> bool:
-    starts = [round(w.start_s * SAMPLE_RATE_HZ) for w in words if w.start_s is not None]
-    return all(one <= other + _LEEWAY_SAMPLES for one, other in itertools.pairwise(starts))
+    least_s = 0.0
+    for _, start_s, _, _, _ in words:
+        if start_s is not None:
+            if start_s < least_s:
+                return False
+            least_s = start_s - _LEEWAY_S
+    return True
 
 
 def _lie_between(words: tuple[ServerWord, ...], start: int, end: int) -> bool:

@@ -250,14 +250,22 @@ class Results:
         """
         spoken = []
         clock = self._session.clock
-        sent = clock.sent
+        sent, since, ahead = clock.sent, clock.since, clock.ahead
         for text, start_s, end_s, confidence, speaker in words:
             begun, ended = start, end
             if start_s is not None:
-                begun = clock.to_stream(min(round(start_s * SAMPLE_RATE_HZ), sent))
+                begun = round(start_s * SAMPLE_RATE_HZ)
+                begun = (
+                    begun + ahead if since <= begun <= sent else clock.to_stream(min(begun, sent))
+                )
             if end_s is not None:
-                ended = clock.to_stream(min(round(end_s * SAMPLE_RATE_HZ), sent))
-            spoken.append(SpokenWord(text, begun, max(begun, ended), confidence, speaker))
+                ended = round(end_s * SAMPLE_RATE_HZ)
+                ended = (
+                    ended + ahead if since <= ended <= sent else clock.to_stream(min(ended, sent))
+                )
+            if ended < begun:
+                ended = begun
+            spoken.append(SpokenWord(text, begun, ended, confidence, speaker))
         return tuple(spoken)
 
 

@@ -18,6 +18,7 @@ from .frames import ServerWord, Transcript, mean_confidence
 from .languages import to_standard
 
 _FINAL_TYPE = "final_transcript"  # of 2025
+_LONGEST_S = 3e7  # a year, which no call lasts
 _RESULT_TYPES = ("transcription", _FINAL_TYPE, "partial_transcript")
 
 
@@ -157,6 +158,21 @@ def _words(segments: Iterable[dict[str, Any]]) -> list[ServerWord]:
 
 
 def _word(raw: dict[str, Any], speaker: str | None) -> ServerWord | None:
+    text, start_s, end_s = raw.get("word"), raw.get("start_time"), raw.get("end_time")
+    confidence = raw.get("prob")
+    if (  # as nearly all are
+        type(text) is str
+        and type(start_s) is type(end_s) is type(confidence) is float
+        and 0.0 <= start_s <= end_s < _LONGEST_S
+        and 0.0 <= confidence <= 1.0
+        and (text := text.strip())
+    ):
+        own = raw.get("speaker")
+        return ServerWord(text, start_s, end_s, confidence, own if type(own) is str else speaker)
+    return _odd_word(raw, speaker)
+
+
+def _odd_word(raw: dict[str, Any], speaker: str | None) -> ServerWord | None:
     text = _text(_either(raw, "word", "w"))
     if not text:
         return None
@@ -196,15 +212,11 @@ def _number(raw: Any) -> int | None:
 
 
 def _seconds(raw: Any) -> float | None:
-    if type(raw) is float and 0.0 <= raw < 3e7:  # as they nearly all are
-        return raw
-    # 3e7 seconds are a year, which no call lasts. NaN compares false.
-    ok = isinstance(raw, (int, float)) and not isinstance(raw, bool) and 0 <= raw < 3e7
+    # NaN compares false.
+    ok = isinstance(raw, (int, float)) and not isinstance(raw, bool) and 0 <= raw < _LONGEST_S
     return float(raw) if ok else None
 
 
 def _probability(raw: Any) -> float | None:
-    if type(raw) is float and 0.0 <= raw <= 1.0:
-        return raw
     ok = isinstance(raw, (int, float)) and not isinstance(raw, bool) and 0 <= raw <= 1
     return float(raw) if ok else None
