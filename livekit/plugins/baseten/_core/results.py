@@ -250,19 +250,15 @@ class Results:
         """
         spoken = []
         clock = self._session.clock
-        sent, since, ahead = clock.sent, clock.since, clock.ahead
+        sent, since, ahead, to_stream = clock.sent, clock.since, clock.ahead, clock.to_stream
         for text, start_s, end_s, confidence, speaker in words:
             begun, ended = start, end
             if start_s is not None:
-                begun = round(start_s * SAMPLE_RATE_HZ)
-                begun = (
-                    begun + ahead if since <= begun <= sent else clock.to_stream(min(begun, sent))
-                )
+                at = round(start_s * SAMPLE_RATE_HZ)
+                begun = at + ahead if since <= at <= sent else to_stream(min(at, sent))
             if end_s is not None:
-                ended = round(end_s * SAMPLE_RATE_HZ)
-                ended = (
-                    ended + ahead if since <= ended <= sent else clock.to_stream(min(ended, sent))
-                )
+                at = round(end_s * SAMPLE_RATE_HZ)
+                ended = at + ahead if since <= at <= sent else to_stream(min(at, sent))
             if ended < begun:
                 ended = begun
             spoken.append(SpokenWord(text, begun, ended, confidence, speaker))
