@@ -71,7 +71,7 @@ _OPTIONS = {
 }
 _NAMED = re.compile(
     "|".join(map(re.escape, ("show_word_timestamps=False", "allow_plaintext=True")))
-    + r"|(?<![\w-])(?:(?:language|prompt|model|record|environment|keyterms)(?==)|"
+    + r"|(?<![\w-])(?:(?:language|prompt|model|record|environment|keyterms)(?==|: )|"
     r"model_endpoint|model_id|chain_id|api_key|language_options|enable_diarization|"
     r"diarization_granularity|extra_metadata|cold_start_timeout|drop_hallucinations|"
     r"final_transcript_max_duration_s|vad_threshold|vad_min_silence_duration_ms|vad_speech_pad_ms|"

@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -291,10 +292,18 @@ def _named(error: Exception, timeout_s: float) -> BasetenError:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return ConnectFailed(f"there is no host {error.host}")
     if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno
-        why = os.strerror(number).lower() if number else str(error.os_error)
-        return ConnectFailed(f"{error.host}, port {error.port}: {why}")
+        return _unreachable(f"{error.host}, port {error.port}", error.os_error)
     return ConnectFailed(f"{type(error).__name__}: {error}")
+
+
+def _unreachable(where: str, error: OSError) -> ConnectFailed:
+    if isinstance(error, ssl.SSLError):  # whose number is none of the system's
+        why = error.reason or str(error)
+        return ConnectFailed(f"{where}: the TLS handshake failed ({why}): is it ws:// there?")
+    why = os.strerror(error.errno).lower() if error.errno else str(error)
+    if not why:
+        return ConnectFailed(f"{where}: closed in the TLS handshake: is it ws:// there?")
+    return ConnectFailed(f"{where}: {why}")
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
 # One name for each dialect that `wire/__init__` lists.
@@ -47,7 +47,14 @@ def _as_own_dict(given: object) -> object:
     return copy.deepcopy(dict(given)) if isinstance(given, Mapping) else given
 
 
-_Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+def _sendable(given: Any) -> Any:
+    """Text or texts; a lone surrogate is half a character, of bytes that were decoded wrongly."""
+    for text in (given,) if isinstance(given, str) else given or ():
+        text.encode()
+    return given
+
+
+_Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_sendable)]
 _Metadata = Annotated[Mapping[str, Any], BeforeValidator(_as_own_dict)]
 
 _WHISPER, _STREAMING, _VAD = "whisper_params", "streaming_params", "streaming_vad_config"
@@ -88,7 +95,7 @@ class Options(BaseModel, frozen=True):
         int, Field(ge=0, le=10_000), Sent(_VAD, "speech_pad_ms"), DefaultOf("qwen3-asr", 100)
     ] = 30
 
-    prompt: str | None = None
+    prompt: Annotated[str | None, AfterValidator(_sendable)] = None
     keyterms: _Strings = ()
     use_dynamic_preprocessing: Annotated[
         bool | None, Sent(_WHISPER, "use_dynamic_preprocessing")
@@ -200,6 +207,8 @@ def _language_of(model: Model, given: Mapping[str, Any]) -> dict[str, str]:
 def _plainly(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     parameter = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "value_error":  # the value is somebody's words
+        return f"{parameter}: must be text that can be sent as UTF-8: it has half a character"
     told = _WANTED.get(first["type"]) or first["msg"].removeprefix("Input should be ")
     return f"{parameter}={first['input']!r}: must be {_allowed(parameter) or told}"
 

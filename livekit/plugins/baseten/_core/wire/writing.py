@@ -100,6 +100,8 @@ def _sendable(metadata: Mapping[str, Any]) -> str:
         if not isinstance(metadata[block], dict):
             raise ValueError(f"extra_metadata: {block} must be a mapping")
     try:
-        return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text.encode()
+        return text
     except (TypeError, ValueError, RecursionError) as e:
         raise ValueError(f"extra_metadata: cannot be sent as JSON: {e}") from None
