@@ -150,11 +150,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_plugin": {"version", "_livekit", "stt"},
     "": {"version", "_plugin"},  # what is public
     "_report": {"_core", "_recording"},
+    "_evaluation": {"_core", "_livekit", "_transcription", "stt", "_report"},
     "emulator": set(),
     "testing": {"emulator"},
     "_cli": {
         *("_core", "_connection", "_livekit", "_transcription", "stt", "version", "_report"),
-        "emulator",
+        *("_evaluation", "emulator"),
     },
     "__main__": {"_cli"},
 }

@@ -12,6 +12,7 @@ import typer
 from ..version import __version__
 from . import console
 from .check.command import check
+from .evaluate.command import evaluate
 from .report.command import report
 from .serve.command import ServeCommand, serve
 from .transcribe.command import transcribe
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(check)
+app.command()(evaluate)
 app.command()(report)
 app.command(cls=ServeCommand)(serve)
 app.command()(transcribe)

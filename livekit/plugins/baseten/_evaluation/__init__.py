@@ -1,0 +1,1 @@
+"""What a deployment makes of recordings of which somebody has written down what is said."""
