@@ -14,6 +14,7 @@ import shlex
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -340,10 +341,20 @@ def test_the_design_names_every_module_and_no_other() -> None:
     assert named == modules - {"__init__"} | parts | {"wire/"} | public
 
 
-def test_the_changelog_is_about_this_version() -> None:
-    changelog = (ROOT / "CHANGELOG.md").read_text()
-    versions = re.findall(r"^## \[?([\w.]+)\]?", changelog, re.M)
-    assert baseten.__version__ in versions
+def test_the_changelog_begins_with_the_dated_release_of_this_version() -> None:
+    """Above it is at most what comes next; pyproject.toml takes the version from the package."""
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    releases = [
+        re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)", heading)
+        for heading in headings[headings[0] == "[Unreleased]" :]
+    ]
+    dated = [(found[1], date.fromisoformat(found[2])) for found in releases if found]
+    assert len(dated) == len(releases), headings
+    assert dated[0][0] == baseten.__version__
+    assert dated == sorted(dated, key=lambda release: release[1], reverse=True)
+    project = (ROOT / "pyproject.toml").read_text()
+    assert 'dynamic = ["version"]' in project
+    assert 'path = "livekit/plugins/baseten/version.py"' in project
 
 
 @pytest.mark.parametrize("variable", ["BASETEN_MODEL_ENDPOINT", "BASETEN_API_KEY"])
