@@ -1,22 +1,28 @@
-"""What is shipped, and who may import whom (docs/design.md)."""
+"""What is shipped, what is public, and who may import whom (docs/design.md)."""
 
 from __future__ import annotations
 
 import ast
 import graphlib
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
 from paths import PACKAGE, ROOT
 
+from livekit.agents import stt
+from livekit.agents.voice.io import AudioInput
 from livekit.plugins import baseten
+from livekit.plugins.baseten import emulator, testing, transcription
+from livekit.plugins.baseten.emulator import InMemoryConnection, ScriptedServer, serve
+from livekit.plugins.baseten.emulator._serving.serve import ServeOptions
 
 CORE = PACKAGE / "_core"
 
@@ -92,6 +98,48 @@ def test_importing_the_package_imports_no_more_than_it_needs() -> None:
         r"(livekit\.plugins\.baseten\.(emulator|_cli)|websockets|pocketsphinx|typer)\b"
     )
     assert [name for name in added if unwanted.match(name)] == []
+
+
+# What type checkers look at: the files in `typed/`, by `make lint`
+
+TYPED = ast.parse((ROOT / "tests" / "package" / "typed" / "right.py").read_text())
+USED = {node.id for node in ast.walk(TYPED) if isinstance(node, ast.Name)}
+USED |= {node.attr for node in ast.walk(TYPED) if isinstance(node, ast.Attribute)}
+USED |= {node.name for node in ast.walk(TYPED) if isinstance(node, ast.alias)}
+GIVEN = {node.arg for node in ast.walk(TYPED) if isinstance(node, ast.keyword)}
+
+USED_BY_OTHERS = {"use_options", "hand_over", "on_detached"}
+
+
+def own(kind: type, base: type) -> set[str]:
+    """What is public of a class and not of its base, or not as the base has it."""
+    return {
+        name
+        for name, member in inspect.getmembers(kind)
+        if not name.startswith("_") and member is not getattr(base, name, None)
+    }
+
+
+def test_type_checkers_see_all_that_is_public() -> None:
+    """What is missing belongs into tests/package/typed/right.py."""
+    public = {n for module in (baseten, emulator, testing, transcription) for n in module.__all__}
+    public |= own(baseten.STT, stt.STT) | own(baseten.SpeechStream, stt.RecognizeStream)
+    public |= own(testing.Caller, AudioInput)
+    public |= own(ScriptedServer, object) | own(InMemoryConnection, object)
+    assert public - USED - USED_BY_OTHERS == set()
+
+
+@pytest.mark.parametrize("called", [baseten.STT, baseten.STT.transcribe, serve])
+def test_type_checkers_see_every_argument(called: Callable[..., object]) -> None:
+    """What is missing belongs into tests/package/typed/right.py."""
+    parameters = inspect.signature(called).parameters.values()
+    assert {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - GIVEN == set()
+
+
+def test_a_scripted_server_passes_on_what_serve_takes() -> None:
+    own = inspect.signature(ScriptedServer).parameters.keys()
+    taken = inspect.signature(serve).parameters.keys()
+    assert ServeOptions.__annotations__.keys() == taken - own - {"recognizer"}
 
 
 # Who may import whom

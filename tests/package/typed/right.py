@@ -1,6 +1,6 @@
 """Everything that is public, used as it is meant: `make lint` has mypy and pyright agree, strictly.
 
-`test_typed.py` compares it with what is public. It is never run.
+`test_package.py` compares it with what is public. It is never run.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing_extensions import assert_type
 
 from livekit import rtc
 from livekit.agents import AgentSession, APIConnectOptions, APIError, stt
+from livekit.agents.types import TimedString
 from livekit.plugins import baseten
 from livekit.plugins.baseten import STT, SpeechStream
 from livekit.plugins.baseten.emulator import (
@@ -23,6 +24,7 @@ from livekit.plugins.baseten.emulator import (
     CodedSpeech,
     CodedWord,
     Connection,
+    DecodingOptions,
     Diarizer,
     Event,
     Handshake,
@@ -37,11 +39,15 @@ from livekit.plugins.baseten.emulator import (
     Turn,
     TurnRecognizer,
     VoiceDetector,
+    WeightsMissing,
+    WhisperRecognizer,
     coded_speech,
     faults,
+    real_recognizer,
     serve,
     utterance,
 )
+from livekit.plugins.baseten.emulator import Transcript as Heard
 from livekit.plugins.baseten.emulator import Word as HeardWord
 from livekit.plugins.baseten.testing import Caller, Manner
 from livekit.plugins.baseten.transcription import (
@@ -56,6 +62,10 @@ from livekit.plugins.baseten.transcription import (
 )
 
 QUICK = APIConnectOptions(max_retry=1, retry_interval=0.1, timeout=5.0)
+
+
+def spoken_numbers(text: str, words: Sequence[TimedString]) -> str | None:
+    return text.replace("one", "1") if words else None
 
 
 def every_argument(http_session: aiohttp.ClientSession, folder: Path) -> STT:
@@ -90,6 +100,7 @@ def every_argument(http_session: aiohttp.ClientSession, folder: Path) -> STT:
         extra_metadata={"whisper_params": {"new": [1, "two"]}},
         preflight=True,
         drop_hallucinations=True,
+        transform=spoken_numbers,
         replay_buffer_s=60,
         drain_timeout_s=5,
         cold_start_timeout=600,
@@ -107,7 +118,7 @@ def every_argument(http_session: aiohttp.ClientSession, folder: Path) -> STT:
 
 async def a_stream(frames: Sequence[rtc.AudioFrame]) -> list[str]:
     said: list[str] = []
-    async with STT(model_id="abc", record="calls/") as ears:
+    async with STT(model_id="abc", record="calls/", transform=str.upper) as ears:
         ears.prewarm()
         assert_type(await ears.warm_up(timeout=60), float)
         assert_type((ears.model, ears.provider, ears.label), tuple[str, str, str])
@@ -180,12 +191,14 @@ class Ear:
         return [HeardWord("w", 0.0, len(pcm) / 32_000, prob=1.0, speaker="A", language="en")]
 
 
-class Loudness:
-    """What a voice detector must have."""
-
-    def __init__(self) -> None:
-        self._amplitude = AmplitudeDetector(floor=100)
-        self.probability = self._amplitude.probability
+def whisper() -> Sequence[HeardWord] | Heard:
+    try:
+        ears: Recognizer = WhisperRecognizer("tiny.en", device="cpu", workers=1)
+    except WeightsMissing:
+        ears, described = real_recognizer()
+        assert_type(described, str)
+    assert_type(DecodingOptions(language="de").beam_width, int)
+    return ears.recognize(b"", is_final=True)
 
 
 RECOGNIZERS: list[Recognizer] = [

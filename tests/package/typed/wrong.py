@@ -26,6 +26,7 @@ def arguments() -> None:
     STT(beam_width=1.5)  # type: ignore[arg-type]
     STT(vad_threshold="0.5")  # type: ignore[arg-type]
     STT(diarization_granularity="words")  # type: ignore[arg-type]
+    STT(transform=len)  # type: ignore[arg-type]
     STT(cold_start_timeout="1")  # type: ignore[arg-type]
 
 

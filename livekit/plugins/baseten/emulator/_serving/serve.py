@@ -6,6 +6,7 @@ import contextlib
 import ssl as tls
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypedDict
 
 from .._models.dialects import Dialect, check_model, session_of
 from .._models.session import ServerSession
@@ -24,6 +25,23 @@ from .server import Server
 
 BLOCKING_RECOGNITIONS = 8
 """How many buffers a recognizer hears at once that does not say how many."""
+
+
+class ServeOptions(TypedDict, total=False):
+    """What `serve` takes, but for what a scripted server has its own of."""
+
+    api_key: str | None
+    host: str
+    port: int
+    ssl: tls.SSLContext | None
+    latency_s: float
+    delay_s: float
+    runtime: str
+    aligner: bool | None
+    word_step_s: float
+    record: bool
+    observer: Callable[[Connection, Event], None] | None
+    handshake_observer: Callable[[Handshake], None] | None
 
 
 @contextlib.asynccontextmanager

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl as tls
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TypedDict
 
 from typing_extensions import Unpack
 
@@ -22,33 +20,14 @@ from .._models.speakers import Diarizer
 from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
 from .._recognizers.recognizer import Word
 from .._recognizers.turns import CONFIDENCE, FLOOR, Turn, TurnRecognizer
-from .._serving.conduct import Event
-from .._serving.connection import Connection
 from .._serving.handshake import Handshake
-from .._serving.serve import serve
+from .._serving.serve import ServeOptions, serve
 from .._serving.server import Server
 from .._serving.waiting import wait_until
 from ..faults.plan import Planned, entry_of, fault_of
 from .arguments import check_list_of, check_number, words_of
 from .received import Received
 from .threaded import ServerThread
-
-
-class ServeOptions(TypedDict, total=False):
-    """What a scripted server leaves to `serve`, see there."""
-
-    api_key: str | None
-    host: str
-    port: int
-    ssl: tls.SSLContext | None
-    latency_s: float
-    delay_s: float
-    runtime: str
-    aligner: bool | None
-    word_step_s: float
-    record: bool
-    observer: Callable[[Connection, Event], None] | None
-    handshake_observer: Callable[[Handshake], None] | None
 
 
 class ScriptedServer:
