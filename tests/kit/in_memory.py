@@ -19,6 +19,7 @@ from livekit.plugins.baseten._core.events import (
 )
 from livekit.plugins.baseten._core.options import Model, Options
 from livekit.plugins.baseten._core.recognition import Recognition
+from livekit.plugins.baseten._core.retries import Blame
 from livekit.plugins.baseten._core.session import ENDED, Patience, Session, State
 from livekit.plugins.baseten._core.wire import dialect_for
 from livekit.plugins.baseten.emulator import (
@@ -96,6 +97,8 @@ class Call:
         self.mutes: set[int] = set()  # where audio stopped coming for a while
         self.shortest_limit = seconds(self.options.final_transcript_max_duration_s)
         self.connections = 0
+        self.streams = 1
+        self.suspended: list[int] = []  # how many events there were before
         self.is_over = False
         self._input_ended = False
         self._unsettled_s = 0.0
@@ -138,6 +141,17 @@ class Call:
         if self.wire is not None:
             self.wire.session.receive_close(1006, "cut")
             self._take()
+
+    def fail(self, _: int = 0) -> None:
+        """LiveKit's stream is over. Another one goes on with the recognition when it connects."""
+        if self.is_over:
+            return
+        self.wire = self.next_wire = None
+        self.streams += 1
+        self.recognition.detach(Blame.NO)
+        self.recognition.suspend()
+        self.events += self.recognition.take_events()
+        self.suspended.append(len(self.events))
 
     def send(self, frames: int) -> None:
         if self.wire is not None:
@@ -285,7 +299,7 @@ def check(call: Call) -> None:
     """Every word once, in order, in its place; and every event in its order."""
     check_words(call)
     check_interims(call.events)
-    check_grammar(call.events)
+    check_grammar(call.events, call.suspended)
     check_flushes(call)
     used = sum(event.samples for event in call.events if isinstance(event, Used))
     assert used == call.samples, "the usage is not what was pushed"
@@ -324,20 +338,25 @@ def check_interims(events: Sequence[Event]) -> None:
             said.update(map(plain, event.hypothesis.text.split()))
 
 
-def check_grammar(events: Sequence[Event]) -> None:
-    """(START INTERIM* FINAL+ END)*, with an empty interim and an empty final anywhere."""
+def check_grammar(events: Sequence[Event], suspended: Sequence[int] = ()) -> None:
+    """(START INTERIM* FINAL+ END)*, with an empty interim and an empty final anywhere.
+
+    Args:
+        suspended: Where a stream ended that another goes on from: it owes no final.
+    """
     utterance = finals = 0
     shown = ""  # the interim that stands
     first = last = 0
-    for event in events:
+    for number, event in enumerate(events):
         if isinstance(event, SpeechStarted):
             assert utterance == 0
             utterance, finals = event.utterance, 0
             first, last = event.at, event.at
         elif isinstance(event, SpeechEnded):
             assert event.utterance == utterance != 0
-            assert finals, "an utterance without a final"
-            assert not shown, "an interim that nothing took back"
+            if not any(number < end <= number + 2 for end in suspended):  # its usage may follow
+                assert finals, "an utterance without a final"
+                assert not shown, "an interim that nothing took back"
             assert event.at >= last, "an end of speech before the end of the last word"
             utterance = 0
         elif isinstance(event, Interim):

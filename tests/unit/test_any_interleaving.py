@@ -1,8 +1,8 @@
 """Whatever order things happen in, every word comes once, in its place.
 
 A `Recognition` against the emulator's core, without sockets, event loop or clock: audio is pushed,
-travels, is recognized, its results travel back, the connection is cut, options change, flushes are
-asked for and time passes, in any order.
+travels, is recognized, its results travel back, the connection is cut, the stream fails and another
+one goes on, options change, flushes are asked for and time passes, in any order.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ _moves = st.one_of(
 _bursts = st.tuples(st.just("settle"), st.none())
 _breaks = st.one_of(
     st.tuples(st.just("cut"), st.just(0)),
+    st.tuples(st.just("fail"), st.just(0)),
     st.tuples(st.just("connect"), st.just(0)),
     st.tuples(st.just("flush"), st.just(0)),
     st.tuples(st.just("repeat"), st.sampled_from((0, 1))),
@@ -126,6 +127,7 @@ def random_steps(rng: random.Random, count: int) -> list[Step]:
     weights = {"push": 10, "send": 6, "arrive": 6, "recognize": 5, "receive": 5, "settle": 3}
     weights |= {
         "cut": 2,
+        "fail": 1,
         "connect": 6,
         "flush": 1,
         "change": 1,
