@@ -57,6 +57,7 @@ class Work:
         start: The stream sample at which the next stream's own audio begins.
         goes_on: From another stream that has failed.
         keeps_times: The audio of both is one, without a gap, whatever offset the next one is given.
+        lost_samples: How much of it was lost so far.
     """
 
     recognition: Recognition
@@ -64,6 +65,7 @@ class Work:
     start: int = 0
     goes_on: bool = False
     keeps_times: bool = False
+    lost_samples: int = 0
 
 
 class Unfinished:

@@ -88,6 +88,7 @@ class SpeechStream(BaseStream):
         self._retry_after_s = 0.0
         self._notices = Notices(
             replay_buffer_s=limits.replay_buffer_s,
+            lost_before=work.lost_samples,
             lost=self._recording.lost,
             failed=self._report,
         )
@@ -259,6 +260,8 @@ class SpeechStream(BaseStream):
         finally:
             if self.unfinished.fate is Fate.OPEN:
                 self._end_with(self._recognition.give_up)
+                if not self._is_first_outage:
+                    self._lose_rest()  # it was closed in the outage in which others failed
                 self.unfinished.finish()
             self._recording.close()
 
@@ -296,7 +299,14 @@ class SpeechStream(BaseStream):
         recognition.push(self._intake.rest(), stop, _wall_s())
         self._work.clock.begin(stop)
         keeps_times = keeps_times and stop > 0
-        return Work(recognition, self._work.clock, stop, goes_on=True, keeps_times=keeps_times)
+        return Work(
+            recognition,
+            self._work.clock,
+            stop,
+            goes_on=True,
+            keeps_times=keeps_times,
+            lost_samples=self._notices.lost_in_all,
+        )
 
     def _keep(self, frame: rtc.AudioFrame) -> None:
         """LiveKit pushes audio for a moment longer, until it has noticed the failure."""

@@ -26,6 +26,7 @@ class Notices:
     """
     Args:
         replay_buffer_s: Seconds of audio that are kept while there is no connection.
+        lost_before: Samples that were lost in the streams that this one goes on from.
         lost: Told how many samples were lost so far, whenever the log is.
         failed: Told of errors after which the stream goes on.
     """
@@ -34,10 +35,12 @@ class Notices:
         self,
         *,
         replay_buffer_s: float,
+        lost_before: int,
         lost: Callable[[int], None],
         failed: Callable[[APIError], None],
     ) -> None:
         self._replay_buffer_s = replay_buffer_s
+        self._lost_before = lost_before
         self._lost = lost
         self._failed = failed
         self._loss_reported = 0
@@ -48,7 +51,8 @@ class Notices:
         if isinstance(notice, AudioLost):
             self.lost_samples += notice.samples
             unreported = self.lost_samples - self._loss_reported
-            if not self._loss_reported or unreported >= _LOSS_WARNING_SAMPLES:
+            is_first = not self._lost_before and not self._loss_reported
+            if is_first or unreported >= _LOSS_WARNING_SAMPLES:
                 self.report_loss()
         elif isinstance(notice, ServerWarned):
             self._report_warning(notice)
@@ -67,6 +71,10 @@ class Notices:
         else:
             logger.warning("skipping messages that cannot be read: %s", notice.reason)
 
+    @property
+    def lost_in_all(self) -> int:
+        return self._lost_before + self.lost_samples
+
     def report_loss(self) -> None:
         """Warn of the audio lost so far, if there is more of it than the last warning said."""
         if self.lost_samples == self._loss_reported:
@@ -77,7 +85,7 @@ class Notices:
             "no connection to Baseten for longer than replay_buffer_s=%g: %.1f s of audio were "
             "dropped unheard so far",
             self._replay_buffer_s,
-            self.lost_samples / SAMPLE_RATE_HZ,
+            self.lost_in_all / SAMPLE_RATE_HZ,
         )
 
     def take_rest(self, samples: int) -> None:
