@@ -81,7 +81,12 @@ async def client(server: Server | str, **options: Any) -> AsyncIterator[STT]:
 class Listener:
     """Reads a stream to its end, and lets tests wait for what comes of it."""
 
-    def __init__(self, stt: STT, conn_options: APIConnectOptions = QUICK) -> None:
+    def __init__(
+        self,
+        stt: STT,
+        conn_options: APIConnectOptions = QUICK,
+        continues: SpeechStream | None = None,
+    ) -> None:
         self.events: list[Event] = []
         self.errors: list[STTError] = []
         self.acquired: list[STTMetrics] = []
@@ -89,7 +94,7 @@ class Listener:
         stt.on("error", self._failed)
         stt.on("metrics_collected", self._measured)
         self.stt = stt
-        self.stream: SpeechStream = stt.stream(conn_options=conn_options)
+        self.stream: SpeechStream = stt.stream(conn_options=conn_options, continues=continues)
         self._changed = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
 
@@ -146,8 +151,12 @@ class Listener:
 
 
 @contextlib.asynccontextmanager
-async def listening(stt: STT, conn_options: APIConnectOptions = QUICK) -> AsyncIterator[Listener]:
-    listener = Listener(stt, conn_options)
+async def listening(
+    stt: STT,
+    conn_options: APIConnectOptions = QUICK,
+    continues: SpeechStream | None = None,
+) -> AsyncIterator[Listener]:
+    listener = Listener(stt, conn_options, continues)
     try:
         yield listener
     finally:

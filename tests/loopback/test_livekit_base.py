@@ -1,4 +1,4 @@
-"""What this package relies on of LiveKit's stream beyond its public interface, asked of LiveKit.
+"""What this package relies on of LiveKit beyond its public interface, asked of LiveKit.
 
 A release of LiveKit that changes one of these fails here, before calls show it in some other way.
 """
@@ -16,7 +16,8 @@ from kit.client import new_stt
 from paths import PACKAGE
 
 from livekit.agents import APIConnectionError, APIConnectOptions, APIError, LanguageCode, stt
-from livekit.plugins.baseten._livekit.base import BaseStream
+from livekit.agents.voice import audio_recognition
+from livekit.plugins.baseten._livekit.base import BaseStream, is_closing, running_pipeline
 
 FINAL = stt.SpeechEvent(
     stt.SpeechEventType.FINAL_TRANSCRIPT,
@@ -172,3 +173,25 @@ def test_no_other_module_uses_a_private_member_of_livekits_stream() -> None:
     used = {n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)}
     assert used & private <= hooks
     assert not vars(BaseStream).keys() & private - {"_abc_impl"}  # nothing of it is hidden
+
+
+async def test_a_sessions_streams_are_opened_in_the_task_of_its_pipeline() -> None:
+    seen: list[object] = []
+
+    async def node(*_: Any) -> AsyncIterator[stt.SpeechEvent]:
+        seen.append(running_pipeline())
+        seen.append(await asyncio.create_task(_running_pipeline()))
+        yield FINAL
+
+    assert running_pipeline() is None
+    pipeline = audio_recognition._STTPipeline(node, is_closing=lambda: bool(seen))
+    assert not is_closing(pipeline)
+    await anext(pipeline.event_ch)
+    assert seen == [pipeline, None]
+    assert is_closing(pipeline)
+    await pipeline.aclose()
+
+
+async def _running_pipeline() -> object:
+    """In a task that a session's starts, as an adapter's is."""
+    return running_pipeline()
