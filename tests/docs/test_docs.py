@@ -240,7 +240,7 @@ def test_the_errors_table_says_rightly_what_is_retried(status: int) -> None:
     section = README.split("## What errors mean")[1].split("\n## ")[0]
     shown = "5xx" if status >= 500 else str(status)
     (row,) = [row for row in section.splitlines() if row.startswith("| HTTP") and shown in row]
-    assert ("retried" in row) is to_api_error(HandshakeRefused(status, "")).retryable
+    assert ("retried" in row) is to_api_error(HandshakeRefused(status)).retryable
 
 
 def anchors(document: Path) -> set[str]:
@@ -284,9 +284,9 @@ def test_the_design_has_every_state_and_move() -> None:
 
 # One for each rule, by the row of the table that it has to be.
 ERRORS = (
-    HandshakeRefused(503, ""),
-    HandshakeRefused(499, ""),
-    HandshakeRefused(404, ""),
+    HandshakeRefused(503),
+    HandshakeRefused(499),
+    HandshakeRefused(404),
     ConnectTimedOut(1.0),
     ConnectFailed("", permanent=True),
     ConnectFailed(""),

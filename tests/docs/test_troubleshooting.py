@@ -28,7 +28,7 @@ SOURCES = sorted(
 )
 
 SAYS = re.compile(
-    r"\w*(Error|Failed|Refused|Lost|TimedOut|Dialect|Frame)|_recover|_ask_again|_give_up_session"
+    r"\w*(Error|Failed|Refused|Lost|TimedOut|Dialect|Frame)|_recover|_ask_again|_go_on_without_result|_give_up_session"
     r"|warn|warning|error|exception|info|__init__"
 )
 FILLED = re.compile(r"%[-+.\d]*[sdfgr]")
@@ -112,8 +112,8 @@ ERRORS: list[BasetenError] = [
     _errors.LocalProtocolError("cannot open while streaming"),
     _errors.ConnectFailed("ClientConnectorError: no such host"),
     _errors.ConnectTimedOut(10.0),
-    _errors.HandshakeRefused(200, "OK"),
-    _errors.HandshakeRefused(401, "Unauthorized"),
+    _errors.HandshakeRefused(200),
+    _errors.HandshakeRefused(401),
     _errors.MetadataRefused(1011, "Internal Server Error", sent="{}"),
     _errors.ServerFailed("STREAM_ERROR", "something broke"),
     _errors.SessionLost(1006),
@@ -131,7 +131,7 @@ def test_what_reaches_the_user_is_in_the_guide(error: BasetenError) -> None:
 def test_the_guide_says_rightly_which_refusals_are_retried() -> None:
     assert "Retried where waiting can help: 408, 429 and 5xx." in GUIDE
     for status in _HANDSHAKE_HINTS:
-        error = to_api_error(_errors.HandshakeRefused(status, ""))
+        error = to_api_error(_errors.HandshakeRefused(status))
         assert error.retryable is (status in (408, 429) or status >= 500)
 
 

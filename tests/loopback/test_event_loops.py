@@ -229,7 +229,7 @@ def in_threads(calls: list[Callable[[], object]]) -> None:
 
 async def test_a_session_made_here_keeps_no_handshake_from_waiting_for_a_model_to_wake() -> None:
     """aiohttp would end it after five minutes, whatever `cold_start_timeout` says."""
-    sessions = HttpSession(None)
+    sessions = HttpSession(None, "wss://example.com/websocket")
     try:
         assert sessions.current().timeout.total is None
     finally:

@@ -201,7 +201,7 @@ def test_usage_is_in_seconds_of_audio() -> None:
 def test_a_refused_handshake_says_its_status_and_what_to_check(
     status: int, retryable: bool, check: str
 ) -> None:
-    error = to_api_error(HandshakeRefused(status, "Invalid response status"))
+    error = to_api_error(HandshakeRefused(status))
     assert type(error) is APIStatusError
     assert error.status_code == status
     assert error.retryable is retryable
@@ -275,7 +275,7 @@ def every_error() -> list[BasetenError]:
         LocalProtocolError("x"),
         ConnectFailed("x"),
         ConnectTimedOut(1.0),
-        HandshakeRefused(503, "x"),
+        HandshakeRefused(503),
         MetadataRefused(1011, "x", sent="y"),
         WrongDialect("x"),
         ServerFailed("x", "y"),

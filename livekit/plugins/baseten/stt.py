@@ -180,7 +180,8 @@ class STT(stt.STT):
             allow_plaintext: Permit ``ws://`` to another machine: the key and the audio go over
                 the wire unencrypted.
             http_session: Used instead of LiveKit's or an own one; never closed here. A private
-                certificate authority goes in through its connector.
+                certificate authority goes in through its connector, and a proxy through its
+                ``proxy``; without a session, HTTPS_PROXY and NO_PROXY are heeded.
             record: Folder, made if need be, into which each call is recorded: the audio, what went
                 over the wire and when, everything that was understood. Whoever can read the folder
                 can hear the call. The key is in none of it.
@@ -227,7 +228,7 @@ class STT(stt.STT):
             if record is None
             else Recorder(record, endpoint, masks_words=transform is not None)
         )
-        self._http = HttpSession(http_session)
+        self._http = HttpSession(http_session, endpoint.url)
         self._connector = Connector(
             endpoint,
             self._http.current,

@@ -1,29 +1,18 @@
-"""The socket. The only module that touches the network; whatever aiohttp raises ends here."""
+"""The socket, once it is open."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import math
-import os
 import socket
-import ssl
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 import aiohttp
 
-from .._core.errors import (
-    BasetenError,
-    ConnectFailed,
-    ConnectTimedOut,
-    HandshakeRefused,
-    SessionLost,
-)
+from .._core.errors import SessionLost
+from .handshake import upgraded
 from .rfc6455 import (
     BINARY,
     CLOSE,
@@ -45,8 +34,6 @@ _CLOSE_TIMEOUT_S = 0.05
 # The server's messages are a few kilobytes; its own cap is 100 MiB.
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
-_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of RFC 6455
-
 
 class Receiver(Protocol):
     """Is told what comes over a socket, where it comes: without a task or a wake-up in between."""
@@ -63,7 +50,7 @@ class Receiver(Protocol):
 
 
 class Socket(asyncio.Protocol):
-    """A WebSocket. aiohttp makes its handshake; then this alone reads and writes.
+    """A WebSocket. aiohttp makes its handshake (`handshake`); then this alone reads and writes.
 
     Args:
         response: Of the handshake.
@@ -107,33 +94,8 @@ class Socket(asyncio.Protocol):
             ConnectTimedOut: It did not answer in time.
             ConnectFailed: It could not be reached.
         """
-        key = base64.b64encode(os.urandom(16)).decode()
-        upgrade = {
-            "Upgrade": "websocket",
-            "Connection": "Upgrade",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": key,
-        }
-        try:
-            async with timeout(timeout_s):
-                response = await http.get(
-                    url,
-                    headers={**headers, **upgrade},
-                    read_until_eof=False,
-                    raise_for_status=False,
-                )
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, RuntimeError, ValueError) as e:
-            error = _named(e, timeout_s)
-        else:
-            if _is_upgraded(response, key):
-                return cls(response, ping_interval_s=ping_interval_s)
-            response.close()
-            error = HandshakeRefused(
-                response.status,
-                response.reason or "no WebSocket",
-                retry_after_s=_retry_after_s(response.headers),
-            )
-        raise error  # out here: the original, which holds the key, is not even its context
+        response = await upgraded(http, url, headers, timeout_s=timeout_s)
+        return cls(response, ping_interval_s=ping_interval_s)
 
     def listen(self, receiver: Receiver) -> None:
         """Take the connection over from aiohttp. What the server has said already comes at once."""
@@ -266,59 +228,3 @@ class Socket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._response.close()
-
-
-def _is_upgraded(response: aiohttp.ClientResponse, key: str) -> bool:
-    accept = base64.b64encode(hashlib.sha1((key + _GUID).encode()).digest()).decode()
-    given = response.headers
-    return (
-        response.status == 101
-        and given.get("Upgrade", "").lower() == "websocket"
-        and given.get("Connection", "").lower() == "upgrade"
-        and given.get("Sec-WebSocket-Accept") == accept
-    )
-
-
-def _named(error: Exception, timeout_s: float) -> BasetenError:
-    if isinstance(error, asyncio.TimeoutError):
-        return ConnectTimedOut(timeout_s)
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return ConnectFailed(
-            f"the certificate of {error.host} does not verify: {error.certificate_error}",
-            permanent=True,
-        )
-    if isinstance(error, aiohttp.InvalidURL):
-        return ConnectFailed(f"not a URL that can be connected to: {error}", permanent=True)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return ConnectFailed(f"there is no host {error.host}")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return _unreachable(f"{error.host}, port {error.port}", error.os_error)
-    return ConnectFailed(f"{type(error).__name__}: {error}")
-
-
-def _unreachable(where: str, error: OSError) -> ConnectFailed:
-    if isinstance(error, ssl.SSLError):  # whose number is none of the system's
-        why = error.reason or str(error)
-        return ConnectFailed(f"{where}: the TLS handshake failed ({why}): is it ws:// there?")
-    why = os.strerror(error.errno).lower() if error.errno else str(error)
-    if not why:
-        return ConnectFailed(f"{where}: closed in the TLS handshake: is it ws:// there?")
-    return ConnectFailed(f"{where}: {why}")
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """What ``Retry-After`` asks for, be it in seconds or a time of day; 0 for anything else."""
-    asked = headers.get("Retry-After", "")
-    if asked.isdecimal():
-        return float(asked)
-    try:
-        until = parsedate_to_datetime(asked)
-        # By the server's own clock, if it tells it.
-        now = parsedate_to_datetime(headers.get("Date", "")) if "Date" in headers else _utc_now()
-        return max(0.0, (until - now).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0
-
-
-def _utc_now() -> datetime:
-    return datetime.now(timezone.utc)

@@ -113,7 +113,7 @@ def check_url(url: str, *, allow_plaintext: bool) -> str:
         )
     if parts.scheme == "https":
         return _beside(url, parts.netloc, parts.path)
-    if parts.scheme == "ws" and not allow_plaintext and not _is_loopback(host):
+    if parts.scheme == "ws" and not allow_plaintext and not is_loopback(host):
         raise ValueError(
             f"model_endpoint={url!r}: ws:// would send the API key and the audio unencrypted. "
             "Use wss://, or allow_plaintext=True if the way to that host is private."
@@ -136,7 +136,8 @@ def _beside(url: str, netloc: str, path: str) -> str:
     return websocket
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """``host``, a name or an address, is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

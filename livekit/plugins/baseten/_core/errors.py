@@ -54,12 +54,18 @@ class HandshakeRefused(BasetenError):
     """
     Attributes:
         status: HTTP status of the failed upgrade.
+        said: What the answer says, in one short line without secrets; "" if nothing.
+        location: Where a redirect points to.
         retry_after_s: What the server's ``Retry-After`` asked for, or 0.
     """
 
-    def __init__(self, status: int, message: str, *, retry_after_s: float = 0.0) -> None:
-        super().__init__(message)
+    def __init__(
+        self, status: int, *, said: str = "", location: str = "", retry_after_s: float = 0.0
+    ) -> None:
+        super().__init__(f"HTTP {status}")
         self.status: Final = status
+        self.said: Final = said
+        self.location: Final = location
         self.retry_after_s: Final = retry_after_s
 
 

@@ -19,18 +19,20 @@ from .._core.errors import (
 )
 from .._core.retries import rule_for
 
-# What to check, by HTTP status of the refused handshake (docs/protocol.md, handshake failures).
+# What an HTTP status means at Baseten (docs/protocol.md, handshake failures). What the answer says
+# itself is put behind it: a status has more than one cause, and a proxy has statuses too.
 _HANDSHAKE_HINTS = {
-    400: "the URL is not right for a WebSocket; it must end in /websocket",
+    400: "check the path, which ends in /websocket, and that the deployment is active",
     401: "the API key is missing or invalid: check api_key or BASETEN_API_KEY",
     402: "the Baseten account has a billing problem",
-    403: "the API key may not use this deployment: check api_key or BASETEN_API_KEY",
+    403: "the API key may not use this deployment, or something on the way forbids it: check "
+    "api_key or BASETEN_API_KEY",
     404: "no such model, deployment or environment: check model_endpoint",
     408: "no replica took the connection in time",
     429: "the deployment is at its capacity",
-    500: "the model failed to start or to answer",
-    502: "the model cannot be reached; it may be starting",
-    503: "the model is unavailable; it may be starting or draining",
+    500: "the model failed to start or to answer, or waited too long for its place",
+    502: "the model, or something on the way to it, cannot be reached; it may be starting",
+    503: "the model is unavailable; it may be starting, draining or paused",
     504: "no replica was ready in time; a model that sleeps takes minutes to wake: see "
     "cold_start_timeout and prewarm()",
 }
@@ -40,12 +42,10 @@ def to_api_error(error: BasetenError) -> APIError:
     """LiveKit's name for ``error``, and whether trying again can help."""
     message, retryable = str(error), rule_for(error).is_retried
     if isinstance(error, HandshakeRefused):
-        hint = _HANDSHAKE_HINTS.get(error.status, message)
-        if error.status < 400:
-            hint = "the URL answers plain HTTP and is no WebSocket: is it a streaming model?"
         return APIStatusError(
-            f"Baseten refused the connection with HTTP {error.status}: {hint}",
+            f"Baseten refused the connection with HTTP {error.status}: {_refusal(error)}",
             status_code=error.status,
+            body=error.said or None,
             retryable=retryable,
         )
     if isinstance(error, ConnectTimedOut):
@@ -62,3 +62,20 @@ def to_api_error(error: BasetenError) -> APIError:
     if isinstance(error, LocalProtocolError):
         return APIError(f"{type(error).__name__}: {message}", retryable=retryable)
     return APIError(f"Baseten: {message}", retryable=retryable)
+
+
+def _refusal(error: HandshakeRefused) -> str:
+    hint = "a status that Baseten's documentation does not have"
+    hint = _HANDSHAKE_HINTS.get(error.status, hint)
+    if error.location:
+        hint = (
+            f"it sends the connection on to {error.location}, where the API key is not sent; if "
+            "that is the right address, put it into model_endpoint"
+        )
+    elif error.status < 400:
+        hint = "the URL answers plain HTTP and is no WebSocket: is it a streaming model?"
+    if error.said:
+        hint += f". The answer says: {error.said}"
+    if error.retry_after_s:
+        hint += f". It asks to wait for {error.retry_after_s:.3g} s"
+    return hint

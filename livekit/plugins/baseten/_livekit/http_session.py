@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
 from livekit.agents import utils
 
 from .._connection.loops import PerLoop
+from .._core.endpoint import is_loopback
 from .._core.errors import ConnectFailed
 
 
@@ -16,12 +19,13 @@ class HttpSession:
     """
     Args:
         given: The user's own; it is never closed here.
+        url: Where connections go.
 
     Raises:
         ValueError: That opens no WebSockets.
     """
 
-    def __init__(self, given: aiohttp.ClientSession | None) -> None:
+    def __init__(self, given: aiohttp.ClientSession | None, url: str) -> None:
         if given is not None and not hasattr(given, "ws_connect"):
             raise ValueError(f"http_session={given!r}: must be an aiohttp.ClientSession")
         self._given = given
@@ -29,7 +33,9 @@ class HttpSession:
             # A handshake that is kept waiting may take longer than aiohttp's default of five
             # minutes. And by default aiohttp makes the 101st connection wait.
             lambda: aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=None), connector=aiohttp.TCPConnector(limit=0)
+                timeout=aiohttp.ClientTimeout(total=None),
+                connector=aiohttp.TCPConnector(limit=0),
+                proxy=proxy_for(url),
             ),
             close=aiohttp.ClientSession.close,
             abandon=aiohttp.ClientSession.detach,
@@ -61,6 +67,21 @@ class HttpSession:
     async def aclose(self) -> None:
         """Close what was made here."""
         await self._own.aclose()
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a WebSocket's URL, None if it names none.
+
+    LiveKit's jobs take HTTPS_PROXY, or else HTTP_PROXY. aiohttp's own reading of the environment
+    knows neither for this: it looks for WSS_PROXY.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    names = ("wss", "https", "all", "http") if parts.scheme == "wss" else ("ws", "http", "all")
+    return next((proxies[name] for name in names if proxies.get(name)), None)
 
 
 def _is_of_this_loop(http: aiohttp.ClientSession) -> bool:

@@ -16,7 +16,7 @@ from ..._core.errors import BasetenError, MetadataRefused
 from ..._core.options import Options
 from ..._core.wire import dialect_for
 from ..._livekit.api_errors import to_api_error
-from ..._livekit.http_session import HttpSession
+from ..._livekit.http_session import HttpSession, proxy_for
 from ...stt import STT
 from . import diagnosis, network, sentence
 from .hearing import Hearing, listen
@@ -98,11 +98,17 @@ class Checkup:
         host, port = network.host_and_port(self._endpoint.url)
         is_secure = self._endpoint.url.startswith("wss://")
         step = "network"
+        proxy = proxy_for(self._endpoint.url)
+        if proxy is not None:
+            host, port = network.host_and_port(proxy)
         try:
             self._steps.doing(f"connecting to {host}:{port}")
             way = await network.reached(host, port)
             self.measured.round_trip_s = way.round_trip_s
             where = host if host == way.address else f"{host} at {way.address}"
+            if proxy is not None:
+                self._steps.done(step, f"through the proxy {where}, port {port}", "note")
+                return
             self._steps.done(step, f"{where}, port {port}, {_shown(way.round_trip_s)} away")
             step = "TLS"
             if is_secure:
@@ -187,7 +193,7 @@ class Checkup:
 
     async def _metadata_refused(self, error: APIError) -> Wrong:
         self._steps.doing("finding out which field is refused")
-        http_session = HttpSession(None)
+        http_session = HttpSession(None, self._endpoint.url)
         connector = Connector(self._endpoint, http_session.current, ping_interval_s=0)
         try:
             refused = await refused_fields(connector, self._options, wait_s=self._wait_s)

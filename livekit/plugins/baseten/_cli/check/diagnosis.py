@@ -135,7 +135,7 @@ def _refused(status: int, url: str, wait_s: float) -> str:
     if status in (400, 404) and not urlsplit(url).path.endswith("/websocket"):
         return f". The path of {url} does not end in /websocket"
     if status == 404:
-        return f", which is {url}"
+        return f". The endpoint is {url}"
     if status in _WAITING_STATUSES:
         return (
             f". Tried for {wait_s:g} s: wait longer with --wait 600, end other calls, or allow "
