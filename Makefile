@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench format build clean
+.PHONY: help setup demo test coverage lowest newest against lint bench format build clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,22 @@ else
 	$(BIN)/python -m pytest -p no:xdist -m alone
 endif
 
+coverage: $(SETUP) ## run all tests and see that they take most branches; twice as slow
+	$(BIN)/python -m pytest -n auto -m 'not alone' --cov --cov-report=
+	$(BIN)/python -m pytest -p no:xdist -m alone --cov --cov-append
+
+# With LiveKit Agents and all the others as old, or as new, as pyproject.toml allows.
+lowest: INSTALLED := --resolution lowest-direct
+lowest: against ## run the tests of the client with the oldest versions allowed
+newest: INSTALLED := --prerelease allow
+newest: against ## run the tests of the client with the newest versions, unfinished ones included
+
+against:
+	$(PYTHON) -m venv --clear .venv-against
+	.venv-against/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-against/bin/uv pip install --quiet --python .venv-against $(INSTALLED) -e '.[dev]'
+	.venv-against/bin/python -m pytest -n auto tests/unit tests/loopback tests/agents $(ARGS)
+
 lint: $(SETUP) ## ruff, mypy and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,4 +69,4 @@ build: $(SETUP) ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove .venv, caches and what was built
-	rm -rf $(VENV) .venv-peer dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peer .venv-against dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
