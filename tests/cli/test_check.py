@@ -402,7 +402,7 @@ def certified(authority: trustme.CA) -> ssl.SSLContext:
 
 def test_each_step_of_a_deployment_that_works(results: Results) -> None:
     right = results.ran["right"]
-    steps = ["network", "TLS", "handshake", "key", "metadata", "hearing", "interims"]
+    steps = ["network", "TLS", "handshake", "key", "metadata", "speaking", "hearing", "interims"]
     told = [line.split() for line in right.out.splitlines()]
     assert [words[1] for words in told if words[:1] == ["ok"]] == steps
     assert "certificate by trustme" in right.out
@@ -512,6 +512,20 @@ def test_what_the_distance_takes_is_not_held_against_the_model() -> None:
     (why,) = unsuitable(measured(round_trip_s=0.3, final_s=1.7, flush_s=0.9))
     assert "far away" in why
     assert "slow" not in why
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, "give it a faster GPU"),
+        ({"late_s": 0.6, "is_here": True}, "this machine is busy, and was 0.60 s late"),
+        ({"is_here": True}, "it runs on this machine"),
+    ],
+)
+def test_a_gpu_is_blamed_only_where_it_can_be_one(changed: dict[str, Any], told: str) -> None:
+    (why,) = unsuitable(measured(final_s=3.0, **changed))
+    assert told in why
+    assert ("GPU, or fewer calls" in why) is (not changed)
 
 
 def test_what_is_worth_knowing_of_a_deployment_that_is_right() -> None:

@@ -87,6 +87,7 @@ class Checkup:
             "url": self._endpoint.url,
             "model": self._options.model,
             "steps": self._steps.record,
+            "spoken": sentence.TEXT,
             "heard": self.hearing.text,
             "interims": self.hearing.interims,
             "measured": asdict(self.measured),
@@ -105,6 +106,7 @@ class Checkup:
             self._steps.doing(f"connecting to {host}:{port}")
             way = await network.reached(host, port)
             self.measured.round_trip_s = way.round_trip_s
+            self.measured.is_here = way.is_local
             where = host if host == way.address else f"{host} at {way.address}"
             if proxy is not None:
                 self._steps.done(step, f"through the proxy {where}, port {port}", "note")
@@ -233,9 +235,12 @@ class Checkup:
             )
         except APIError as e:
             self._steps.done(*diagnosis.failed_step(self.hearing.cause), "failed")
-            raise self._explained(e, self.hearing.cause) from None
+            why = self._explained(e, self.hearing.cause)
+            told = diagnosis.reported(self.hearing.warnings)
+            raise Wrong(f"{str(why).rstrip('.')}.{told}" if told else str(why)) from None
         finally:
             await stream.aclose()
+            self.measured.late_s = self.hearing.late_s
         self.measured.first_interim_s = self.hearing.first_interim_s
         self.measured.final_s = self.hearing.final_s
         self.measured.flush_s = self.hearing.flush_s
@@ -243,6 +248,7 @@ class Checkup:
     def _judge(self) -> None:
         why = self._not_heard()
         heard = "nothing" if not self.hearing.text else f'"{self.hearing.text}"'
+        self._steps.done("speaking", f'"{sentence.TEXT}"')
         self._steps.done("hearing", heard, "failed" if why else "ok")
         if why:
             raise Wrong(why + diagnosis.reported(self.hearing.warnings))

@@ -24,6 +24,7 @@ FAR_S = 0.12  # a round trip; within a continent it is below
 FIRST_INTERIM_S = 1.2  # later, and the agent talks on after it was interrupted
 FINAL_S = 1.5  # with 0.35 of it the silence that the server waits for by default
 FLUSH_S = 0.7
+BUSY_S = 0.1  # so late is no machine with its audio that has nothing else to do
 SLOW_CONNECT_S = 1.0
 ASLEEP_S = 3.0  # who takes this long to answer a handshake was not awake
 
@@ -43,6 +44,8 @@ class Measured:
         first_interim_s: From the start of speech.
         final_s: From the last word, the server finding the end by itself.
         flush_s: From `flush()`.
+        late_s: By how much this machine was too late with its own audio, at the most.
+        is_here: The deployment is on this machine.
     """
 
     round_trip_s: float | None = None
@@ -51,6 +54,8 @@ class Measured:
     first_interim_s: float | None = None
     final_s: float | None = None
     flush_s: float | None = None
+    late_s: float = 0.0
+    is_here: bool = False
 
 
 def unsuitable(measured: Measured) -> list[str]:
@@ -77,11 +82,19 @@ def unsuitable(measured: Measured) -> list[str]:
         if seconds is not None and seconds - round_trip_s > limit_s
     ]
     if slow:
-        out.append(
-            f"it is slow ({', '.join(slow)}): give it a faster GPU, or fewer calls to a replica by "
-            "a lower concurrency target"
-        )
+        out.append(f"it is slow ({', '.join(slow)}): {_remedy(measured)}")
     return out
+
+
+def _remedy(measured: Measured) -> str:
+    if measured.late_s > BUSY_S:
+        return (
+            f"but this machine is busy, and was {measured.late_s:.2f} s late with its own audio; "
+            "try again when it has time"
+        )
+    if measured.is_here:
+        return "it runs on this machine and is as fast as that is; a deployment has a GPU"
+    return "give it a faster GPU, or fewer calls to a replica by a lower concurrency target"
 
 
 def notes(measured: Measured) -> list[str]:

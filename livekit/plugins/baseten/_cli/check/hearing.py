@@ -27,6 +27,7 @@ class Hearing:
         first_interim_s: From the start of the first word; `None` where none came.
         final_s: From the end of the last word.
         flush_s: From `flush()`, called at the end of the last word the second time.
+        late_s: By how much this machine was too late with its audio, at the most.
         warnings: What the server reported and went on.
         cause: What ended the stream, before it was put into LiveKit's words.
     """
@@ -36,6 +37,7 @@ class Hearing:
     first_interim_s: float | None = None
     final_s: float | None = None
     flush_s: float | None = None
+    late_s: float = 0.0
     warnings: list[str] = field(default_factory=list)
     cause: BaseException | None = None
 
@@ -74,12 +76,19 @@ async def listen(
             await _flushed(stream, speaker, hearing, answer_within_s, shown)
     finally:
         speech_to_text.off("error", reported)
+        hearing.late_s = speaker.late_s
         speaking.cancel()
         await asyncio.gather(speaking, return_exceptions=True)
 
 
 class _Speaker:
-    """Pushes silence as time goes by, and in it the sentence when told to."""
+    """Pushes silence as time goes by, and in it the sentence when told to.
+
+    Attributes:
+        begun_s: When the sentence's first word began to be pushed, in loop time; `None` before.
+        ended_s: When all of its last word had been; `None` before.
+        late_s: By how much the latest block came later than it was due: this machine is busy.
+    """
 
     def __init__(self, stream: SpeechStream) -> None:
         self._stream = stream
@@ -87,12 +96,18 @@ class _Speaker:
         self._started_s = self._loop.time()
         self._blocks = 0
         self._left = b""
+        self._said_s = 0.0
+        self.begun_s: float | None = None
+        self.ended_s: float | None = None
+        self.has_ended = asyncio.Event()
+        self.late_s = 0.0
 
-    def say(self) -> tuple[float, float]:
-        """Begin the sentence now; when its first word begins and its last ends, in loop time."""
+    def say(self) -> None:
+        """Begin the sentence now."""
         self._left = sentence.pcm()
-        at_s = self._started_s + self._blocks * _BLOCK_S
-        return at_s + sentence.SPEECH_START_S, at_s + sentence.SPEECH_END_S
+        self._said_s = 0.0
+        self.begun_s = self.ended_s = None
+        self.has_ended.clear()
 
     def stop(self) -> None:
         """Say nothing more."""
@@ -103,10 +118,23 @@ class _Speaker:
             # Against the start, so that errors do not add up; a block is there once it is spoken.
             due_s = self._started_s + (self._blocks + 1) * _BLOCK_S
             await asyncio.sleep(due_s - self._loop.time())
+            self.late_s = max(self.late_s, self._loop.time() - due_s)
             size = 2 * _BLOCK_SAMPLES
+            is_speech = bool(self._left)
             block, self._left = self._left[:size].ljust(size, b"\0"), self._left[size:]
             self._stream.push_frame(rtc.AudioFrame(block, sentence.RATE_HZ, 1, _BLOCK_SAMPLES))
             self._blocks += 1
+            if is_speech:
+                self._note_words()
+
+    def _note_words(self) -> None:
+        """A word is over when it was pushed, however late that was."""
+        self._said_s += _BLOCK_S
+        if self.begun_s is None and self._said_s > sentence.SPEECH_START_S:
+            self.begun_s = self._loop.time() - (self._said_s - sentence.SPEECH_START_S)
+        if self.ended_s is None and self._said_s >= sentence.SPEECH_END_S:
+            self.ended_s = self._loop.time() - (self._said_s - sentence.SPEECH_END_S)
+            self.has_ended.set()
 
 
 async def _unassisted(
@@ -117,18 +145,19 @@ async def _unassisted(
     shown: Callable[[str], None],
 ) -> None:
     """The first time: the server finds the end itself."""
-    begins_s, ends_s = speaker.say()
+    speaker.say()
 
     def interim(text: str, now_s: float) -> None:
         hearing.interims += 1
-        if hearing.first_interim_s is None:
-            hearing.first_interim_s = now_s - begins_s
+        if hearing.first_interim_s is None and speaker.begun_s is not None:
+            hearing.first_interim_s = now_s - speaker.begun_s
         shown(text)
 
-    final = await _final(stream, ends_s, ends_s + answer_within_s, interim)
+    final = await _final(stream, speaker, answer_within_s, interim)
     if final is not None:
         hearing.text, at_s = final
-        hearing.final_s = at_s - ends_s
+        assert speaker.ended_s is not None
+        hearing.final_s = at_s - speaker.ended_s
 
 
 async def _flushed(
@@ -140,10 +169,10 @@ async def _flushed(
 ) -> None:
     """The second time: it is told, as LiveKit tells it when it knows that the turn is over."""
     loop = asyncio.get_running_loop()
-    _, ends_s = speaker.say()
-    asking = asyncio.create_task(_final(stream, ends_s, ends_s + answer_within_s, _shown(shown)))
+    speaker.say()
+    asking = asyncio.create_task(_final(stream, speaker, answer_within_s, _shown(shown)))
     try:
-        await asyncio.sleep(ends_s + _BLOCK_S - loop.time())
+        await speaker.has_ended.wait()
         speaker.stop()
         flushed_s = loop.time()
         stream.flush()
@@ -161,21 +190,18 @@ def _shown(shown: Callable[[str], None]) -> Callable[[str, float], None]:
 
 async def _final(
     stream: SpeechStream,
-    ends_s: float,
-    until_s: float,
+    speaker: _Speaker,
+    answer_within_s: float,
     interim: Callable[[str, float], None],
 ) -> tuple[str, float] | None:
     """The finals up to the first that came after the last word, with the time of that one.
 
-    Args:
-        ends_s: When the last word ends, in loop time. Finals before it are of its beginning.
-        until_s: When to stop waiting for it.
+    Finals before it are of the sentence's beginning.
     """
     loop, texts = asyncio.get_running_loop(), list[str]()
     while True:
-        try:
-            event = await asyncio.wait_for(anext(stream), until_s - loop.time())
-        except (asyncio.TimeoutError, StopAsyncIteration):
+        event = await _next_event(stream, speaker, answer_within_s)
+        if event is None:
             return None
         now_s = loop.time()
         text = event.alternatives[0].text if event.alternatives else ""
@@ -183,5 +209,25 @@ async def _final(
             interim(text, now_s)
         elif event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
             texts.append(text)
-            if now_s >= ends_s:
+            if speaker.ended_s is not None:
                 return " ".join(filter(None, texts)), now_s
+
+
+async def _next_event(
+    stream: SpeechStream, speaker: _Speaker, answer_within_s: float
+) -> stt.SpeechEvent | None:
+    """`None` if there is none within so much time after the last word."""
+    loop, coming = asyncio.get_running_loop(), asyncio.ensure_future(anext(stream))
+    try:
+        await asyncio.wait(
+            [coming, ended := asyncio.ensure_future(speaker.has_ended.wait())],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        ended.cancel()
+        if not coming.done() and speaker.ended_s is not None:
+            await asyncio.wait([coming], timeout=speaker.ended_s + answer_within_s - loop.time())
+        return coming.result() if coming.done() else None
+    except StopAsyncIteration:
+        return None
+    finally:
+        coming.cancel()
