@@ -33,6 +33,8 @@ _PHASES = 512
 # BLAS spreads a larger product over threads, which then wait busily for the next one.
 _LARGEST_PRODUCT = 2**18
 
+_LEAST, _MOST = np.float32(-32768), np.float32(32767)
+
 
 class Resampler:
     """One stream of mono audio of one rate.
@@ -71,17 +73,19 @@ class Resampler:
     def _made(self, pcm: NDArray[np.int16], stop: int) -> NDArray[np.int16]:
         """``pcm`` came: the output up to ``stop``."""
         bank, before = self._bank, len(self._kept)
-        block = self._given // bank.up
-        signal = np.zeros(max(before + len(pcm), bank.width(stop - block * bank.up)), np.float32)
+        block, up = self._given // bank.up, bank.up
+        held = before + len(pcm)
+        signal = np.empty(max(held, bank.width(stop - block * up)), np.float32)
         signal[:before] = self._kept
-        signal[before : before + len(pcm)] = pcm
-        out = bank.filtered(signal, self._given - block * bank.up, stop - block * bank.up)
-        needed = (stop // bank.up - block) * bank.down
-        self._kept = signal[needed : before + len(pcm)].copy()
+        signal[before:held] = pcm
+        if held < len(signal):
+            signal[held:] = 0
+        out = bank.filtered(signal, self._given - block * up, stop - block * up)
+        needed = (stop // up - block) * bank.down
+        self._kept = signal[needed:held].copy()
         self._given = stop
         np.rint(out, out=out)
-        np.minimum(out, 32767, out=out)
-        np.maximum(out, -32768, out=out)
+        out.clip(_LEAST, _MOST, out=out)
         return out.astype(np.int16)
 
 
@@ -131,10 +135,12 @@ class _Bank:
         # Overlapping views of the signal, a row for each block.
         rows = np.ndarray((blocks, width), np.float32, signal, strides=(4 * self.down, 4))
         out = np.empty((blocks, up), np.float32)
+        if blocks * width * up <= _LARGEST_PRODUCT:
+            np.dot(rows.copy(), self._matrix, out=out)
+            return out.reshape(-1)[start:stop]
         step = max(1, _LARGEST_PRODUCT // (width * up))
         for at in range(0, blocks, step):
-            part = np.ascontiguousarray(rows[at : at + step])
-            np.dot(part, self._matrix, out=out[at : at + step])
+            np.dot(rows[at : at + step].copy(), self._matrix, out=out[at : at + step])
         return out.reshape(-1)[start:stop]
 
     def _filtered_by_phase(
