@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic_core import from_json
@@ -18,6 +18,9 @@ from .frames import ServerWord, Transcript, mean_confidence
 from .languages import to_standard
 
 _FINAL_TYPE = "final_transcript"  # of 2025
+# A named tuple made without a frame of Python's own: words are most of what is made of a message.
+_tuple: Callable[[type[ServerWord], tuple[Any, ...]], ServerWord] = tuple.__new__
+
 _LONGEST_S = 3e7  # a year, which no call lasts
 _RESULT_TYPES = ("transcription", _FINAL_TYPE, "partial_transcript")
 
@@ -148,28 +151,32 @@ def _kind(raw: dict[str, Any]) -> str | None:
 
 
 def _words(segments: Iterable[dict[str, Any]]) -> list[ServerWord]:
-    words = []
+    words: list[ServerWord] = []
     for segment in segments:
         speaker = _speaker(segment)
         for raw in _list(_either(segment, "word_timestamps", "words")):
-            if isinstance(raw, dict) and (word := _word(raw, speaker)) is not None:
+            if not isinstance(raw, dict):
+                continue
+            get = raw.get
+            text, start_s, end_s, confidence = (
+                get("word"),
+                get("start_time"),
+                get("end_time"),
+                get("prob"),
+            )
+            if (  # as nearly all are
+                type(text) is str
+                and type(start_s) is type(end_s) is type(confidence) is float
+                and 0.0 <= start_s <= end_s < _LONGEST_S
+                and 0.0 <= confidence <= 1.0
+                and (text := text.strip())
+            ):
+                own = get("speaker")
+                own = own if type(own) is str else speaker
+                words.append(_tuple(ServerWord, (text, start_s, end_s, confidence, own)))
+            elif (word := _odd_word(raw, speaker)) is not None:
                 words.append(word)
     return words
-
-
-def _word(raw: dict[str, Any], speaker: str | None) -> ServerWord | None:
-    text, start_s, end_s = raw.get("word"), raw.get("start_time"), raw.get("end_time")
-    confidence = raw.get("prob")
-    if (  # as nearly all are
-        type(text) is str
-        and type(start_s) is type(end_s) is type(confidence) is float
-        and 0.0 <= start_s <= end_s < _LONGEST_S
-        and 0.0 <= confidence <= 1.0
-        and (text := text.strip())
-    ):
-        own = raw.get("speaker")
-        return ServerWord(text, start_s, end_s, confidence, own if type(own) is str else speaker)
-    return _odd_word(raw, speaker)
 
 
 def _odd_word(raw: dict[str, Any], speaker: str | None) -> ServerWord | None:
