@@ -12,7 +12,16 @@ import logging
 from collections.abc import AsyncIterable
 
 from livekit import rtc
-from livekit.agents import Agent, AgentServer, AgentSession, JobContext, cli, inference, stt
+from livekit.agents import (
+    Agent,
+    AgentServer,
+    AgentSession,
+    JobContext,
+    cli,
+    inference,
+    room_io,
+    stt,
+)
 from livekit.agents.llm import ToolError, function_tool
 from livekit.agents.voice import ModelSettings
 from livekit.plugins import baseten
@@ -77,7 +86,10 @@ async def entrypoint(ctx: JobContext) -> None:
     voice = inference.TTS("cartesia/sonic-3", language="en")
     session: AgentSession[None] = AgentSession(stt=ears, llm="openai/gpt-4.1-mini", tts=voice)
     session.on("error", lambda event: logger.warning("%s", event.error))
-    await session.start(Polyglot(ears, voice), room=ctx.room)
+    # What Baseten hears: audio of another rate would have to be resampled, for two milliseconds.
+    microphone = room_io.AudioInputOptions(sample_rate=16_000)
+    options = room_io.RoomOptions(audio_input=microphone)
+    await session.start(Polyglot(ears, voice), room=ctx.room, room_options=options)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 
-from livekit.agents import Agent, AgentServer, AgentSession, JobContext, cli
+from livekit.agents import Agent, AgentServer, AgentSession, JobContext, cli, room_io
 from livekit.plugins import baseten
 
 with contextlib.suppress(ImportError):
@@ -44,7 +44,10 @@ async def entrypoint(ctx: JobContext) -> None:
         tts="cartesia/sonic-3",
     )
     session.on("error", lambda event: logger.warning("%s", event.error))
-    await session.start(Assistant(), room=ctx.room)
+    # What Baseten hears: audio of another rate would have to be resampled, for two milliseconds.
+    microphone = room_io.AudioInputOptions(sample_rate=16_000)
+    options = room_io.RoomOptions(audio_input=microphone)
+    await session.start(Assistant(), room=ctx.room, room_options=options)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,16 @@ import functools
 import logging
 import os
 
-from livekit.agents import Agent, AgentServer, AgentSession, JobContext, cli, inference, stt
+from livekit.agents import (
+    Agent,
+    AgentServer,
+    AgentSession,
+    JobContext,
+    cli,
+    inference,
+    room_io,
+    stt,
+)
 from livekit.agents.metrics import STTMetrics
 from livekit.plugins import baseten
 
@@ -78,7 +87,10 @@ async def entrypoint(ctx: JobContext) -> None:
     )
     session.on("error", lambda event: logger.warning("%s", event.error))
     agent = Agent(instructions="You are on a voice call. Answer in one or two short sentences.")
-    await session.start(agent, room=ctx.room)
+    # What Baseten hears: audio of another rate would have to be resampled, for two milliseconds.
+    microphone = room_io.AudioInputOptions(sample_rate=16_000)
+    options = room_io.RoomOptions(audio_input=microphone)
+    await session.start(agent, room=ctx.room, room_options=options)
 
 
 if __name__ == "__main__":

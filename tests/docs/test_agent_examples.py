@@ -47,6 +47,7 @@ from livekit.agents import (
     AutoSubscribe,
     inference,
     llm,
+    room_io,
 )
 from livekit.agents.inference.tts import TTSModels
 from livekit.plugins import baseten
@@ -188,8 +189,14 @@ async def calling(name: str, spoken: Script, *calls: str, **variables: str) -> A
             voice = tts if isinstance(tts, Voice) else SilentTTS()
             super().__init__(llm=thinker, tts=voice, aec_warmup_duration=None, **options)
 
-        async def start(self, agent: Agent, *, room: None) -> None:  # type: ignore[override]
-            call = Call(self, Microphone(spoken), Loudspeaker(), spoken)
+        async def start(  # type: ignore[override]
+            self, agent: Agent, *, room: None, room_options: room_io.RoomOptions
+        ) -> None:
+            asked = room_options.audio_input
+            assert isinstance(asked, room_io.AudioInputOptions)
+            assert asked.sample_rate == 16_000  # what is heard as it is
+            microphone = Microphone(spoken, sample_rate=asked.sample_rate)
+            call = Call(self, microphone, Loudspeaker(), spoken)
             self.input.audio, self.output.audio = call.microphone, call.loudspeaker
             call.listen()
             scenes.append(Scene(call, agent, self, thinker, log))
