@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -41,7 +41,7 @@ from livekit.plugins.baseten._core.retries import RULES, rule_for
 from livekit.plugins.baseten._core.session import TRANSITIONS, State
 from livekit.plugins.baseten._livekit.api_errors import to_api_error
 from livekit.plugins.baseten._livekit.continuation import Fate
-from livekit.plugins.baseten.emulator import Server, SileroDetector, SphinxRecognizer, serve
+from livekit.plugins.baseten.emulator import Server
 
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
@@ -75,18 +75,6 @@ def blocks(*languages: str) -> Iterator[Block]:
 
 PYTHON_BLOCKS = list(blocks("python"))
 SHELL_BLOCKS = list(blocks("console", "sh", "bash", "shell"))
-
-
-@pytest.fixture(scope="module")
-def recognizer() -> Iterator[SphinxRecognizer]:
-    with SphinxRecognizer(workers=1) as sphinx:
-        yield sphinx
-
-
-@pytest.fixture
-async def server(recognizer: SphinxRecognizer) -> AsyncIterator[Server]:
-    async with serve(recognizer=recognizer, voice_detector=SileroDetector) as server:
-        yield server
 
 
 # The user is a recording, and there is no LLM and no voice: those are in LiveKit's cloud.

@@ -6,7 +6,6 @@ import asyncio
 import re
 import shutil
 import wave
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import soxr
 from kit import python
 from paths import EXAMPLES
 
-from livekit.plugins.baseten.emulator import Server, SileroDetector, SphinxRecognizer, faults, serve
+from livekit.plugins.baseten.emulator import Server, faults
 
 RECORDING = EXAMPLES / "audio" / "sense_and_sensibility_01-0870.wav"
 SPOKEN = (
@@ -50,18 +49,6 @@ async def run(*arguments: str | Path, url: str = "", cwd: Path = EXAMPLES, **var
     return Ran(done.status, done.out, done.err)
 
 
-@pytest.fixture(scope="module")
-def recognizer() -> Iterator[SphinxRecognizer]:
-    with SphinxRecognizer(workers=1) as sphinx:
-        yield sphinx
-
-
-@pytest.fixture
-async def baseten(recognizer: SphinxRecognizer) -> AsyncIterator[Server]:
-    async with serve(recognizer=recognizer, voice_detector=SileroDetector) as server:
-        yield server
-
-
 def resampled(path: Path, rate_hz: int, channels: int) -> Path:
     """The recording at another rate, the same on every channel."""
     with wave.open(str(RECORDING)) as recording:
@@ -82,10 +69,10 @@ def samples_in(path: Path) -> int:
 
 @pytest.mark.parametrize(("rate_hz", "channels"), [(16_000, 1), (44_100, 2)])
 async def test_a_file_is_transcribed_with_times(
-    baseten: Server, tmp_path: Path, rate_hz: int, channels: int
+    server: Server, tmp_path: Path, rate_hz: int, channels: int
 ) -> None:
     recording = resampled(tmp_path / "recording.wav", rate_hz, channels)
-    ran = await run("transcribe_file.py", recording, "--speed", "10", url=baseten.url)
+    ran = await run("transcribe_file.py", recording, "--speed", "10", url=server.url)
     assert (ran.status, ran.complaints) == (0, [])
     assert ran.share_of_words >= 0.5, ran.out
     for line in ran.out.splitlines():
@@ -94,7 +81,7 @@ async def test_a_file_is_transcribed_with_times(
 
 
 async def test_a_file_is_sent_at_the_pace_of_speech_unless_asked(
-    baseten: Server, tmp_path: Path
+    server: Server, tmp_path: Path
 ) -> None:
     silence = tmp_path / "silence.wav"
     with wave.open(str(silence), "wb") as out:
@@ -103,18 +90,18 @@ async def test_a_file_is_sent_at_the_pace_of_speech_unless_asked(
         out.setframerate(8_000)
         out.writeframes(bytes(2 * 8_000))
     started_s = asyncio.get_running_loop().time()
-    ran = await run("transcribe_file.py", silence, url=baseten.url)
+    ran = await run("transcribe_file.py", silence, url=server.url)
     assert (ran.status, ran.out, ran.err) == (0, "", "")
     assert asyncio.get_running_loop().time() - started_s >= 1.0
 
 
-async def test_what_cannot_work_is_said_in_a_line(baseten: Server) -> None:
-    no_key = await run("transcribe_file.py", RECORDING, url=baseten.url, BASETEN_API_KEY="")
+async def test_what_cannot_work_is_said_in_a_line(server: Server) -> None:
+    no_key = await run("transcribe_file.py", RECORDING, url=server.url, BASETEN_API_KEY="")
     assert no_key.status == 1
     assert no_key.err == "error: no Baseten API key: pass api_key or set BASETEN_API_KEY\n"
 
-    baseten.plan.append(faults.Refuse(401))
-    wrong_key = await run("transcribe_file.py", RECORDING, url=baseten.url)
+    server.plan.append(faults.Refuse(401))
+    wrong_key = await run("transcribe_file.py", RECORDING, url=server.url)
     assert wrong_key.status == 1
     assert "error: Baseten refused the connection with HTTP 401" in wrong_key.err
     assert "Traceback" not in wrong_key.err
@@ -152,19 +139,19 @@ class RawInputStream:
 
 
 async def test_the_microphone_is_heard_until_ctrl_c_and_transcribed_to_the_end(
-    baseten: Server, tmp_path: Path
+    server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "sounddevice.py").write_text(SOUNDDEVICE)
     ran = await run(
         "transcribe_microphone.py",
-        url=baseten.url,
+        url=server.url,
         PYTHONPATH=str(tmp_path),
         MICROPHONE=str(resampled(tmp_path / "voice.wav", 48_000, 1)),
     )
     assert (ran.status, ran.complaints) == (0, [])
     assert ran.out.startswith("Listening. Ctrl-C ends.\n")
     assert ran.share_of_words >= 0.5, ran.out
-    assert baseten.connections[0].received_samples >= samples_in(RECORDING)
+    assert server.connections[0].received_samples >= samples_in(RECORDING)
 
 
 @pytest.mark.parametrize("script", ["transcribe_file.py", "transcribe_microphone.py"])
@@ -236,9 +223,9 @@ asyncio.run(main())
 
 
 async def test_the_agent_answers_what_it_hears_through_baseten(
-    baseten: Server, tmp_path: Path
+    server: Server, tmp_path: Path
 ) -> None:
-    ran = await run("-c", CALL, url=baseten.url, PYTHONPATH=str(EXAMPLES), cwd=tmp_path)
+    ran = await run("-c", CALL, url=server.url, PYTHONPATH=str(EXAMPLES), cwd=tmp_path)
     assert ran.status == 0, ran.err
     speakers = [line.split(":")[0] for line in ran.out.splitlines()]
     assert speakers[0] == "assistant"  # it greets
@@ -273,21 +260,21 @@ def RawInputStream(*_, **__):
 """
 
 
-async def test_no_microphone_is_said_in_a_line(baseten: Server, tmp_path: Path) -> None:
+async def test_no_microphone_is_said_in_a_line(server: Server, tmp_path: Path) -> None:
     (tmp_path / "sounddevice.py").write_text(NO_MICROPHONE)
-    ran = await run("transcribe_microphone.py", url=baseten.url, PYTHONPATH=str(tmp_path))
+    ran = await run("transcribe_microphone.py", url=server.url, PYTHONPATH=str(tmp_path))
     assert (ran.status, ran.out) == (1, "")
     advice = "`python -m sounddevice` lists what there is"
     assert ran.err == f"error: Error querying device -1. {advice}\n"
 
 
 async def test_a_folder_is_transcribed_and_what_fails_is_named(
-    baseten: Server, tmp_path: Path
+    server: Server, tmp_path: Path
 ) -> None:
     resampled(tmp_path / "one.wav", 44_100, 2)
     shutil.copy(RECORDING, tmp_path / "two.wav")
     (tmp_path / "three.mp3").write_text("no sound")
-    ran = await run("transcribe_folder.py", tmp_path, url=baseten.url)
+    ran = await run("transcribe_folder.py", tmp_path, url=server.url)
     assert ran.status == 1
     named = [line for line in ran.err.splitlines() if line.startswith(str(tmp_path))]
     assert [line.partition(": ")[0] for line in named] == [f"{tmp_path}/three.mp3"]

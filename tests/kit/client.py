@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Iterable, Iterator
+import logging
+import ssl
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import pytest
+import trustme
 from numpy.typing import NDArray
 
 from livekit import rtc
@@ -102,3 +107,38 @@ def finals(events: Iterable[lk.SpeechEvent]) -> list[str]:
 
 def words(events: Iterable[lk.SpeechEvent]) -> list[str]:
     return " ".join(finals(events)).split()
+
+
+@contextlib.asynccontextmanager
+async def an_stt(server: Server | str, **options: Any) -> AsyncIterator[baseten.STT]:
+    stt = new_stt(server, **options)
+    try:
+        yield stt
+    finally:
+        await stt.aclose()
+
+
+async def heard(server: Server, pcm: bytes, **options: Any) -> list[lk.SpeechEvent]:
+    """What a stream with these options says of ``pcm``."""
+    async with an_stt(server, **options) as stt:
+        return await transcribed(stt, pcm)
+
+
+def errors_of(stt: baseten.STT) -> list[lk.STTError]:
+    errors: list[lk.STTError] = []
+    stt.on("error", errors.append)
+    return errors
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "livekit.plugins.baseten" and record.levelno >= logging.WARNING
+    ]
+
+
+def certified(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context

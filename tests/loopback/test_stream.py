@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import itertools
 import json
-import logging
-import ssl
-import traceback
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import aiohttp
 import numpy as np
 import pytest
-import trustme
 from kit.client import (
     KEY,
     PATIENCE_S,
     Kind,
+    an_stt,
     collected,
+    errors_of,
     finals,
     frames,
+    heard,
     new_stt,
     of,
     push,
     transcribed,
     until,
+    warnings_in,
     words,
 )
 from unit.test_audio import lag, reference, voice
 
 from livekit.agents import (
-    APIConnectionError,
     APIConnectOptions,
     APIError,
-    APIStatusError,
-    APITimeoutError,
-    utils,
 )
-from livekit.agents import stt as lk
 from livekit.agents.types import TimedString
-from livekit.plugins import baseten
 from livekit.plugins.baseten.emulator import (
     CodedRecognizer,
     ScriptRecognizer,
@@ -53,66 +43,13 @@ from livekit.plugins.baseten.emulator import (
     serve,
 )
 
-PACKAGE = "livekit.plugins.baseten"
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 ONE_TRY = APIConnectOptions(max_retry=0, timeout=10.0)
 TOLERANCE_S = 1e-4  # a sample is 0.00006 s
 
 # Two utterances, with a pause between them that ends the first.
 SPEECH = coded_speech([(1600, 4000), (800, 4000), (16_000, 4000)], trailing_samples=8000)
-
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left() -> AsyncIterator[None]:
-    """No task, no complaint of the loop's, nothing for the garbage collector to warn about."""
-    problems: list[dict[str, Any]] = []
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: problems.append(context))
-    before = asyncio.all_tasks()
-    yield
-    left: set[asyncio.Task[Any]] = set()
-    for _ in range(100):
-        left = {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}
-        if not left:
-            break
-        await asyncio.sleep(0.01)
-    gc.collect()
-    assert not left
-    assert not problems
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    async with serve(word_step_s=0) as running:
-        yield running
-
-
-@contextlib.asynccontextmanager
-async def an_stt(server: Server | str, **options: Any) -> AsyncIterator[baseten.STT]:
-    stt = new_stt(server, **options)
-    try:
-        yield stt
-    finally:
-        await stt.aclose()
-
-
-async def heard(server: Server, pcm: bytes, **options: Any) -> list[lk.SpeechEvent]:
-    """What a stream with these options says of ``pcm``."""
-    async with an_stt(server, **options) as stt:
-        return await transcribed(stt, pcm)
-
-
-def errors_of(stt: baseten.STT) -> list[lk.STTError]:
-    errors: list[lk.STTError] = []
-    stt.on("error", errors.append)
-    return errors
-
-
-def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [
-        record.getMessage()
-        for record in caplog.records
-        if record.name == PACKAGE and record.levelno >= logging.WARNING
-    ]
 
 
 # Audio
@@ -407,76 +344,6 @@ async def test_a_recoverable_error_is_one_warning_and_one_event_and_the_stream_g
     assert len(server.connections) == 1
 
 
-# The end
-
-
-async def test_the_input_ends_after_the_last_word_even_in_the_middle_of_it(server: Server) -> None:
-    speech = coded_speech(5, word_samples=4000)
-    events = await heard(server, speech.pcm)
-    assert words(events) == ["w1", "w2", "w3", "w4", "w5"]
-    assert events[-1].type in (Kind.END_OF_SPEECH, Kind.RECOGNITION_USAGE)
-
-
-@pytest.mark.parametrize("fault", [faults.NeverFinish(), faults.NeverAcknowledge()])
-async def test_a_server_that_never_finishes_is_waited_for_a_little(
-    server: Server, fault: faults.Fault
-) -> None:
-    server.plan += [fault] * 10
-    async with an_stt(server, drain_timeout_s=0.2) as stt, stt.stream() as stream:
-        push(stream, SPEECH.pcm)
-        stream.end_input()
-        events = await collected(stream)
-    assert words(events) == ["w1", "w2", "w3"]
-
-
-async def test_the_end_of_no_audio_at_all_is_the_end(server: Server) -> None:
-    async with an_stt(server) as stt:
-        assert await transcribed(stt, b"") == []
-        async with stt.stream() as stream:
-            await asyncio.sleep(0)
-            if server.connections:
-                await server.until(lambda: server.connections[0].metadata)
-            stream.end_input()
-            assert await collected(stream) == []
-
-
-async def test_the_end_of_no_audio_on_an_open_connection_is_the_end(server: Server) -> None:
-    async with an_stt(server) as stt, stt.stream() as stream:
-        await server.wait_for_connection()
-        await server.until(lambda: server.connections[0].sent)
-        stream.end_input()
-        assert await collected(stream) == []
-
-
-async def test_silence_alone_says_nothing_and_ends(server: Server) -> None:
-    events = await heard(server, bytes(64_000))
-    assert {event.type for event in events} <= {Kind.RECOGNITION_USAGE}
-
-
-async def test_after_the_end_of_the_input_nothing_can_be_pushed(server: Server) -> None:
-    async with an_stt(server) as stt, stt.stream() as stream:
-        push(stream, SPEECH.pcm)
-        stream.end_input()
-        for late in (
-            stream.end_input,
-            stream.flush,
-            lambda: stream.push_frame(next(frames(bytes(1024)))),
-        ):
-            with pytest.raises(RuntimeError, match="input ended"):
-                late()
-        assert words(await collected(stream)) == ["w1", "w2", "w3"]
-        with pytest.raises(RuntimeError):
-            stream.end_input()
-
-
-async def test_iterating_after_the_end_ends_at_once(server: Server) -> None:
-    async with an_stt(server) as stt, stt.stream() as stream:
-        push(stream, SPEECH.pcm)
-        stream.end_input()
-        await collected(stream)
-        assert await collected(stream) == []
-
-
 # Flush
 
 
@@ -610,388 +477,3 @@ async def test_closing_the_stt_closes_every_stream_of_it(server: Server) -> None
         with pytest.raises(RuntimeError):
             stream.push_frame(next(frames(bytes(1024))))
     await stt.aclose()
-
-
-# Closing, at any moment
-
-
-async def streaming(server: Server, stream: lk.RecognizeStream) -> None:
-    push(stream, SPEECH.pcm)
-    await until(stream, Kind.INTERIM_TRANSCRIPT)
-
-
-async def before_connecting(server: Server, stream: lk.RecognizeStream) -> None:
-    push(stream, SPEECH.pcm)
-
-
-async def connecting(server: Server, stream: lk.RecognizeStream) -> None:
-    push(stream, SPEECH.pcm)
-    await server.until(lambda: server.handshakes)
-
-
-async def flushing(server: Server, stream: lk.RecognizeStream) -> None:
-    await streaming(server, stream)
-    stream.flush()
-
-
-async def draining(server: Server, stream: lk.RecognizeStream) -> None:
-    push(stream, SPEECH.pcm)
-    stream.end_input()
-    await server.wait_for_connection()
-    await server.until(lambda: '{"type":"end_audio"}' in server.connections[0].frames)
-
-
-async def after_the_end(server: Server, stream: lk.RecognizeStream) -> None:
-    stream.end_input()
-    await collected(stream)
-
-
-async def retrying(server: Server, stream: lk.RecognizeStream) -> None:
-    await server.until(lambda: server.handshakes and server.handshakes[0].status)
-    await asyncio.sleep(0.01)
-
-
-async def after_a_failure(server: Server, stream: lk.RecognizeStream) -> None:
-    with pytest.raises(APIError):
-        await collected(stream)
-
-
-async def facing_a_server_that_reads_nothing(server: Server, stream: lk.RecognizeStream) -> None:
-    await server.wait_for_connection()
-    push(stream, bytes(3_200_000))
-    await asyncio.sleep(0.05)
-
-
-@pytest.mark.parametrize(
-    ("state", "plan"),
-    [
-        (before_connecting, []),
-        (connecting, [faults.Park()]),
-        (streaming, []),
-        (flushing, [faults.MuteResults(after_samples=9_000)]),
-        (draining, [faults.NeverAcknowledge()]),
-        (draining, [faults.NeverFinish()]),
-        (draining, [faults.SlowRecognition(30.0)]),
-        (after_the_end, []),
-        (retrying, [faults.Refuse(503)] * 5),
-        (after_a_failure, [faults.Refuse(401)]),
-        (facing_a_server_that_reads_nothing, [faults.Stall()]),
-    ],
-    ids=lambda value: getattr(value, "__name__", None) or "-".join(type(f).__name__ for f in value),
-)
-async def test_closing_is_prompt_and_leaves_nothing(state: Any, plan: list[faults.Entry]) -> None:
-    loop = asyncio.get_running_loop()
-    async with serve(*plan) as server:
-        stt = new_stt(server, drain_timeout_s=60.0)
-        retry_slowly = APIConnectOptions(max_retry=3, retry_interval=60.0, timeout=60.0)
-        stream = stt.stream(conn_options=retry_slowly)
-        await asyncio.wait_for(state(server, stream), PATIENCE_S)
-        started = loop.time()
-        await stream.aclose()
-        assert loop.time() - started < 1.0
-        ours = {t.get_name() for t in asyncio.all_tasks() if t.get_name().startswith("baseten")}
-        assert ours == set()
-        if state is not facing_a_server_that_reads_nothing:  # nor can it know
-            await server.until(lambda: not any(c.is_open for c in server.connections))
-        await stream.aclose()
-        await stt.aclose()
-
-
-async def test_closing_while_another_iterates_ends_the_iteration(server: Server) -> None:
-    async with an_stt(server) as stt:
-        stream = stt.stream()
-        iterating = asyncio.create_task(collected(stream))
-        await streaming_started(server)
-        await stream.aclose()
-        assert isinstance(await asyncio.wait_for(iterating, PATIENCE_S), list)
-
-
-async def streaming_started(server: Server) -> None:
-    await server.wait_for_connection()
-    await server.until(lambda: server.connections[0].sent)
-
-
-async def test_a_stream_nobody_ever_looked_at_can_be_closed(server: Server) -> None:
-    async with an_stt(server) as stt:
-        stt.stream()
-
-
-# Sessions of HTTP
-
-
-class Sessions:
-    """Every HTTP session that is opened."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.opened: list[aiohttp.ClientSession] = []
-        original = aiohttp.ClientSession.__init__
-
-        def noted(session: aiohttp.ClientSession, *args: Any, **options: Any) -> None:
-            self.opened.append(session)
-            original(session, *args, **options)
-
-        monkeypatch.setattr(aiohttp.ClientSession, "__init__", noted)
-
-
-@pytest.fixture
-def sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sessions]:
-    yield Sessions(monkeypatch)
-
-
-async def test_in_a_plain_script_the_stt_has_one_session_of_its_own_and_closes_it(
-    server: Server, sessions: Sessions
-) -> None:
-    stt = new_stt(server)
-    assert not sessions.opened
-    for _ in range(2):
-        assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
-    (own,) = sessions.opened
-    assert not own.closed
-    await stt.aclose()
-    assert own.closed
-
-
-async def test_a_session_that_was_passed_in_is_used_and_never_closed(
-    server: Server, sessions: Sessions
-) -> None:
-    async with aiohttp.ClientSession() as session:
-        async with an_stt(server, http_session=session) as stt:
-            assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
-        assert not session.closed
-        assert sessions.opened == [session]
-
-
-async def test_in_a_livekit_job_its_session_is_used_and_never_closed(
-    server: Server, sessions: Sessions
-) -> None:
-    async with utils.http_context.open() as session:
-        async with an_stt(server) as stt:
-            assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
-        assert not session.closed
-        assert sessions.opened == [session]
-
-
-async def test_a_session_that_was_passed_in_closed_is_an_error_that_says_so(
-    server: Server,
-) -> None:
-    session = aiohttp.ClientSession()
-    await session.close()
-    async with an_stt(server, http_session=session) as stt:
-        errors = errors_of(stt)
-        with pytest.raises(APIConnectionError, match="http_session") as e:
-            await transcribed(stt, SPEECH.pcm)
-    assert not e.value.retryable
-    assert len(errors) == 1
-    assert not server.handshakes
-
-
-async def test_an_stt_that_was_closed_can_open_a_stream_again(server: Server) -> None:
-    async with an_stt(server) as stt:
-        await transcribed(stt, SPEECH.pcm)
-        await stt.aclose()
-        assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
-
-
-# TLS
-
-
-def certified(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-    return context
-
-
-async def test_a_self_signed_certificate_is_refused_and_not_tried_again() -> None:
-    async with serve(ssl=certified(trustme.CA())) as server, an_stt(server) as stt:
-        errors = errors_of(stt)
-        with pytest.raises(APIConnectionError, match="certificate") as e:
-            await transcribed(stt, SPEECH.pcm)
-        assert not e.value.retryable
-        assert len(errors) == 1
-        assert not errors[0].recoverable
-        assert not server.handshakes
-
-
-async def test_a_certificate_for_another_host_is_refused() -> None:
-    authority, client = trustme.CA(), ssl.create_default_context()
-    authority.configure_trust(client)
-    async with (
-        serve(ssl=certified(authority, "elsewhere.example.com")) as server,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client)) as session,
-        an_stt(server, http_session=session) as stt,
-    ):
-        with pytest.raises(APIConnectionError, match="certificate") as e:
-            await transcribed(stt, SPEECH.pcm)
-        assert not e.value.retryable
-
-
-async def test_a_private_authority_goes_in_through_the_session() -> None:
-    authority, client = trustme.CA(), ssl.create_default_context()
-    authority.configure_trust(client)
-    async with (
-        serve(ssl=certified(authority)) as server,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client)) as session,
-        an_stt(server, http_session=session) as stt,
-    ):
-        assert server.url.startswith("wss://")
-        assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
-
-
-# Failures, and what they do not show
-
-
-@pytest.mark.parametrize(
-    ("status", "retryable"), [(401, False), (403, False), (404, False), (503, True), (429, True)]
-)
-async def test_a_refused_handshake_is_a_status_error(
-    server: Server, status: int, retryable: bool
-) -> None:
-    server.plan += [faults.Refuse(status)] * 5
-    async with an_stt(server) as stt:
-        with pytest.raises(APIStatusError, match=str(status)) as e:
-            await transcribed(stt, SPEECH.pcm, conn_options=ONE_TRY)
-    assert e.value.status_code == status
-    assert e.value.retryable is retryable
-    assert len(server.handshakes) == 1
-
-
-async def test_what_will_not_get_better_is_tried_once(server: Server) -> None:
-    server.plan += [faults.Refuse(401)] * 5
-    async with an_stt(server) as stt:
-        errors = errors_of(stt)
-        with pytest.raises(APIStatusError):
-            await transcribed(stt, SPEECH.pcm)
-    assert len(server.handshakes) == 1
-    assert [error.recoverable for error in errors] == [False]
-
-
-async def test_a_handshake_without_an_answer_times_out(server: Server) -> None:
-    server.plan.append(faults.Park())
-    async with an_stt(server) as stt:
-        with pytest.raises(APITimeoutError, match=r"0\.2 s"):
-            await transcribed(
-                stt, SPEECH.pcm, conn_options=APIConnectOptions(max_retry=0, timeout=0.2)
-            )
-
-
-async def test_handshakes_without_an_answer_use_up_the_budget(server: Server) -> None:
-    server.plan += [faults.Park()] * 10
-    options = APIConnectOptions(max_retry=2, retry_interval=0.0, timeout=0.1)
-    async with an_stt(server) as stt:
-        errors = errors_of(stt)
-        with pytest.raises(APIError):
-            await asyncio.wait_for(transcribed(stt, SPEECH.pcm, conn_options=options), 5.0)
-    assert len(server.handshakes) == 3
-    assert [error.recoverable for error in errors] == [True, True, False]
-
-
-async def test_a_stream_that_failed_says_so_to_who_listens_and_not_to_who_pushes(
-    server: Server,
-) -> None:
-    """A FallbackAdapter goes on pushing for a moment after the failure."""
-    server.plan.append(faults.Refuse(401))
-    async with an_stt(server) as stt, stt.stream() as stream:
-        with pytest.raises(APIStatusError):
-            await collected(stream)
-        stream.push_frame(next(frames(bytes(1024))))
-        stream.flush()
-        with pytest.raises(APIStatusError):
-            await collected(stream)
-        await stream.aclose()
-        stream.push_frame(next(frames(bytes(1024))))
-
-
-async def test_a_wrong_key_is_an_error_that_says_where_it_comes_from() -> None:
-    async with serve(api_key="the right one") as server, an_stt(server) as stt:
-        with pytest.raises(APIStatusError, match="BASETEN_API_KEY") as e:
-            await transcribed(stt, SPEECH.pcm)
-    assert e.value.status_code == 401
-
-
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """``error`` and every exception that can be reached from it."""
-    seen: set[int] = set()
-    todo: list[BaseException | None] = [error]
-    while todo:
-        each = todo.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            todo += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
-
-
-def everything_shown(error: BaseException) -> str:
-    shown = [
-        "".join(traceback.format_exception(error)),
-        *(f"{each!r} {each} {each.args!r} {vars(each)!r}" for each in chain(error)),
-    ]
-    return "\n".join(shown)
-
-
-@contextlib.asynccontextmanager
-async def failing(how: str) -> AsyncIterator[str]:
-    """A server that fails the way the test asks for; yields its URL."""
-    if how == "refused":
-        async with serve() as server:
-            url = server.url
-        yield url
-    elif how == "tls":
-        async with serve(ssl=certified(trustme.CA())) as server:
-            yield server.url
-    elif how == "no such host":
-        yield "wss://no-such-host.invalid/environments/production/websocket"
-    else:
-        fault: dict[str, faults.Fault] = {
-            "reset": faults.Reset(after_samples=4_000),
-            "close": faults.Close(1011, after_samples=4_000),
-            "rejected metadata": faults.RejectMetadata(),
-            "error": faults.Error(recoverable=False, after_samples=4_000),
-            "parked": faults.Park(),
-        }
-        plan = fault[how] if how in fault else faults.Refuse(int(how))
-        async with serve(*[plan] * 10) as server:
-            yield server.url
-
-
-@pytest.mark.parametrize("retries", [0, 1])
-@pytest.mark.parametrize(
-    "how",
-    [
-        "401",
-        "403",
-        "503",
-        "refused",
-        "tls",
-        "reset",
-        "close",
-        "rejected metadata",
-        "error",
-        "parked",
-        "no such host",
-    ],
-)
-async def test_the_key_is_in_no_error_log_or_repr(
-    how: str, retries: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    options = APIConnectOptions(max_retry=retries, retry_interval=0.0, timeout=0.3)
-    shown: list[str] = []
-
-    def note(error: lk.STTError) -> None:
-        # At once: whoever raises it again changes what can be reached from it.
-        shown.extend([repr(error), error.model_dump_json(), everything_shown(error.error)])
-
-    async with failing(how) as url:
-        stt = new_stt(url)
-        stt.on("error", note)
-        stream = stt.stream(conn_options=options)
-        push(stream, SPEECH.pcm)
-        with pytest.raises(APIError) as e:
-            await collected(stream)
-        shown += [everything_shown(e.value), f"{stt!r} {stream!r} {vars(stream.options)!r}"]
-        await stream.aclose()
-        await stt.aclose()
-    formatter = logging.Formatter()
-    shown += [f"{formatter.format(record)} {vars(record)!r}" for record in caplog.records]
-    assert len(shown) >= 5
-    assert not [each for each in shown if KEY in each]

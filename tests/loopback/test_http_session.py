@@ -1,0 +1,152 @@
+"""Which HTTP session connections are opened with, and whom it trusts."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+import trustme
+from kit.client import (
+    an_stt,
+    certified,
+    errors_of,
+    new_stt,
+    transcribed,
+    words,
+)
+
+from livekit.agents import (
+    APIConnectionError,
+    APIConnectOptions,
+    utils,
+)
+from livekit.plugins.baseten.emulator import (
+    Server,
+    coded_speech,
+    serve,
+)
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+ONE_TRY = APIConnectOptions(max_retry=0, timeout=10.0)
+
+# Two utterances, with a pause between them that ends the first.
+SPEECH = coded_speech([(1600, 4000), (800, 4000), (16_000, 4000)], trailing_samples=8000)
+
+
+# Sessions of HTTP
+
+
+class Sessions:
+    """Every HTTP session that is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened: list[aiohttp.ClientSession] = []
+        original = aiohttp.ClientSession.__init__
+
+        def noted(session: aiohttp.ClientSession, *args: Any, **options: Any) -> None:
+            self.opened.append(session)
+            original(session, *args, **options)
+
+        monkeypatch.setattr(aiohttp.ClientSession, "__init__", noted)
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sessions]:
+    yield Sessions(monkeypatch)
+
+
+async def test_in_a_plain_script_the_stt_has_one_session_of_its_own_and_closes_it(
+    server: Server, sessions: Sessions
+) -> None:
+    stt = new_stt(server)
+    assert not sessions.opened
+    for _ in range(2):
+        assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
+    (own,) = sessions.opened
+    assert not own.closed
+    await stt.aclose()
+    assert own.closed
+
+
+async def test_a_session_that_was_passed_in_is_used_and_never_closed(
+    server: Server, sessions: Sessions
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with an_stt(server, http_session=session) as stt:
+            assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
+        assert not session.closed
+        assert sessions.opened == [session]
+
+
+async def test_in_a_livekit_job_its_session_is_used_and_never_closed(
+    server: Server, sessions: Sessions
+) -> None:
+    async with utils.http_context.open() as session:
+        async with an_stt(server) as stt:
+            assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
+        assert not session.closed
+        assert sessions.opened == [session]
+
+
+async def test_a_session_that_was_passed_in_closed_is_an_error_that_says_so(
+    server: Server,
+) -> None:
+    session = aiohttp.ClientSession()
+    await session.close()
+    async with an_stt(server, http_session=session) as stt:
+        errors = errors_of(stt)
+        with pytest.raises(APIConnectionError, match="http_session") as e:
+            await transcribed(stt, SPEECH.pcm)
+    assert not e.value.retryable
+    assert len(errors) == 1
+    assert not server.handshakes
+
+
+async def test_an_stt_that_was_closed_can_open_a_stream_again(server: Server) -> None:
+    async with an_stt(server) as stt:
+        await transcribed(stt, SPEECH.pcm)
+        await stt.aclose()
+        assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
+
+
+# TLS
+
+
+async def test_a_self_signed_certificate_is_refused_and_not_tried_again() -> None:
+    async with serve(ssl=certified(trustme.CA())) as server, an_stt(server) as stt:
+        errors = errors_of(stt)
+        with pytest.raises(APIConnectionError, match="certificate") as e:
+            await transcribed(stt, SPEECH.pcm)
+        assert not e.value.retryable
+        assert len(errors) == 1
+        assert not errors[0].recoverable
+        assert not server.handshakes
+
+
+async def test_a_certificate_for_another_host_is_refused() -> None:
+    authority, client = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(client)
+    async with (
+        serve(ssl=certified(authority, "elsewhere.example.com")) as server,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client)) as session,
+        an_stt(server, http_session=session) as stt,
+    ):
+        with pytest.raises(APIConnectionError, match="certificate") as e:
+            await transcribed(stt, SPEECH.pcm)
+        assert not e.value.retryable
+
+
+async def test_a_private_authority_goes_in_through_the_session() -> None:
+    authority, client = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(client)
+    async with (
+        serve(ssl=certified(authority)) as server,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client)) as session,
+        an_stt(server, http_session=session) as stt,
+    ):
+        assert server.url.startswith("wss://")
+        assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
