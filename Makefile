@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lowest newest against lint bench format build clean
+.PHONY: help setup demo test coverage lowest newest against lint bench evaluate format build clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ lint: $(SETUP) ## ruff, mypy and pyright
 bench: $(SETUP) ## measure speed beside other plugins, for an hour; fills docs/performance.md
 	$(BIN)/python benchmarks/instructions.py --write
 	$(BIN)/python benchmarks/run.py --write $(ARGS)
+
+evaluate: $(SETUP) ## hear with a real Whisper, for ten minutes; fills docs/recognition.md
+	$(BIN)/python benchmarks/recognition.py --write $(ARGS)
 
 format: $(SETUP) ## let ruff arrange the code
 	$(BIN)/ruff check --fix .
