@@ -13,6 +13,8 @@ delay; or how long a way back takes: the bounds of liveness are set to fractions
     python benchmarks/reliability.py                 print the table
     python benchmarks/reliability.py --seeds 50      with more calls per cell
     python benchmarks/reliability.py --write         and put it into docs/reliability.md
+
+The page's other table is made by it, too: `benchmarks/outages.py`, in a process of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ import asyncio
 import itertools
 import logging
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -222,6 +226,8 @@ def main() -> None:
     text = asyncio.run(table(arguments.seeds))
     if arguments.write:
         write_between_markers(PAGE, text)
+    outages = [sys.executable, str(Path(__file__).with_name("outages.py"))]
+    subprocess.run([*outages, "--write"] if arguments.write else outages, check=True)
 
 
 if __name__ == "__main__":

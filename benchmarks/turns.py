@@ -32,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # the stage of the session tests
 
-from livekit_session.stage import (  # noqa: E402
+from kit.stage import (  # noqa: E402
     LEISURE,
     SELFISH,
     YOUNG_MAN,
@@ -162,7 +162,7 @@ async def client(url: str) -> None:
 
 
 async def conversations(python: str, latency_s: float) -> list[Outcome]:
-    from livekit_session.prompter import Prompter
+    from kit.prompter import Prompter
 
     from livekit.plugins.baseten.emulator import SileroDetector, serve
 

@@ -22,14 +22,13 @@ from kit.harness import (
     play_once,
     scene,
 )
+from kit.outages import Outage, go_away, has_failed, has_said_all, lived_through, off_s, said
 from kit.prompter import Prompter
 from kit.stage import (
-    LEISURE,
     SAMPLE_RATE_HZ,
     SELFISH,
     YOUNG_MAN,
     Call,
-    Mode,
     Script,
     calling,
     script,
@@ -47,71 +46,6 @@ QUICK = SessionConnectOptions(stt_conn_options=APIConnectOptions(max_retry=1))
 NOT_TAKEN = "unsupported encoding"
 NOBODY_WENT_ON = "no other one has gone on from it"
 FELL_OFF = "no connection to Baseten for longer than replay_buffer_s"
-
-
-@dataclass(frozen=True)
-class Outage:
-    """The deployment is away for so long, from within the second line or from before it."""
-
-    seconds: float
-    is_in_speech: bool
-    mode: Mode
-
-    @property
-    def script(self) -> Script:
-        """A line before it, lines in it, and one after it."""
-        pauses_s = max(1.5, self.seconds - 20.0)
-        return script(0.5, YOUNG_MAN, 2.0, SELFISH, pauses_s, LEISURE, 12.0, YOUNG_MAN, 1.4)
-
-    @property
-    def begins(self) -> int:
-        line = self.script.lines[1]
-        within = (line.start + line.end) // 2
-        return within if self.is_in_speech else line.start - SAMPLE_RATE_HZ // 2
-
-    @property
-    def ends(self) -> int:
-        return self.begins + round(self.seconds * SAMPLE_RATE_HZ)
-
-
-def go_away(server: Server) -> None:
-    server.plan.extend([faults.Refuse(503)] * 1000)
-    for connection in server.connections:
-        if connection.is_open:
-            connection.reset()
-
-
-def said(call: Call) -> str:
-    """All that became a turn. Closing a session in manual mode adds an empty one."""
-    return " ".join(filter(None, call.turn_texts))
-
-
-def has_said_all(call: Call) -> bool:
-    return said(call) == call.script.text
-
-
-def has_failed(call: Call) -> bool:
-    """A stream of its session has."""
-    return any(not event.error.recoverable for event in call.errors)
-
-
-async def lived_through(model: Model, outage: Outage) -> Scene:
-    async with scene(outage.script, outage.mode, model=model) as played:
-        call = played.call
-        await call.microphone.reaches(outage.begins)
-        go_away(played.server)
-        if outage.mode == "manual":
-            await call.hears(1, plus_s=0.1)
-            committed = call.session.commit_user_turn(transcript_timeout=90)
-        await call.microphone.reaches(outage.ends)
-        played.server.plan.clear()
-        if outage.mode == "manual":
-            await committed
-            await call.is_heard()
-            await call.session.commit_user_turn(transcript_timeout=90)
-        await call.is_heard()
-        await call.until(lambda: has_said_all(call), 60)
-    return played
 
 
 # What is between them is in the table of docs/reliability.md.
@@ -152,16 +86,8 @@ def test_every_word_is_in_a_turn_once(scenes: dict[str, Played[Scene]], outage: 
 def test_times_go_on_as_if_nothing_had_happened(
     scenes: dict[str, Played[Scene]], outage: Outage
 ) -> None:
-    spoken = [start for line in outage.script.lines for _, start, _ in line.words]
-    words = [
-        word
-        for stream in scenes[str(outage)].value.streams
-        for final in stream.finals
-        for word in final.alternatives[0].words or []
-    ]
-    heard = [word.start_time for word in words if isinstance(word.start_time, float)]
-    off_s = [at - start / SAMPLE_RATE_HZ for at, start in zip(heard, spoken, strict=True)]
-    assert max(off_s) - min(off_s) < 0.002
+    off = off_s(scenes[str(outage)].value)
+    assert max(off) - min(off) < 0.002
 
 
 @pytest.mark.parametrize("outage", OUTAGES, ids=str)
