@@ -128,7 +128,7 @@ async def test_only_a_stream_of_ones_own_that_has_failed_can_be_gone_on_from() -
             with pytest.raises(ValueError, match="not of this STT"):
                 another.stream(continues=first.stream)
         async with listening(stt, continues=first.stream) as second:
-            with pytest.raises(ValueError, match="another stream goes on"):
+            with pytest.raises(ValueError, match="taken already"):
                 stt.stream(continues=first.stream)
             with pytest.raises(ValueError, match="has not failed"):
                 stt.stream(continues=second.stream)
@@ -161,6 +161,21 @@ async def _abandoned(stt: STT) -> weakref.ref[SpeechStream]:
         with contextlib.suppress(APIError):
             await anext(stream)
     return weakref.ref(stream)
+
+
+async def test_what_is_unfinished_can_be_taken_to_another_stt(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with failed(enable_partial_transcripts=False) as (server, stt, first):
+        rest = first.stream.take_unfinished()
+        with pytest.raises(ValueError, match="taken already"):
+            stt.stream(continues=first.stream)
+        async with client(server) as another, listening(another, ONCE) as second:
+            second.stream.push_frame(rest)
+            second.stream.end_input()
+            assert [*first.said(), *said(await second.ended())] == [w.text for w in SPEECH.words]
+    assert first.stream.lost_audio_s == 0
+    assert not _warnings(caplog)
 
 
 async def test_closing_the_stt_lets_go_of_failed_streams(caplog: pytest.LogCaptureFixture) -> None:

@@ -265,7 +265,7 @@ class STT(stt.STT):
 
         Raises:
             ValueError: The model does not know ``language``; ``continues`` has not failed, is
-                another instance's, or has another stream that goes on from it.
+                another instance's, or somebody goes on from it already.
             TypeError: ``continues`` is no `SpeechStream`.
         """
         options = self._options_with_keyterms
@@ -287,7 +287,7 @@ class STT(stt.STT):
         if not isinstance(failed, SpeechStream):
             raise TypeError(f"continues={failed!r}: must be a stream that has failed")
         if failed not in self._streams:
-            raise ValueError("continues: this stream is not of this STT")
+            raise ValueError("this stream is not of this STT")
         return failed.hand_over(keeps_times=False)
 
     def _new_work(self, options: Options, limits: Limits) -> Work:

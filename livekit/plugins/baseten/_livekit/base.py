@@ -35,6 +35,14 @@ def running_pipeline() -> object | None:
     return pipeline
 
 
+def is_sessions_own(stream: object, pipeline: object) -> bool:
+    """``stream`` was opened by LiveKit's own `stt_node`, which fails as soon as it does.
+
+    A node of the user's own may have other plans.
+    """
+    return getattr(pipeline, "_recognize_stream", None) is stream
+
+
 def is_closing(pipeline: object) -> bool:
     """The session of ``pipeline`` opens no more streams."""
     return bool(getattr(pipeline, "_is_closing", lambda: True)())

@@ -26,7 +26,7 @@ from typing import Protocol
 
 from .._core.clocks import EventClock
 from .._core.recognition import Recognition
-from .base import is_closing, running_pipeline
+from .base import is_closing, is_sessions_own, running_pipeline
 
 
 class Fate(enum.Enum):
@@ -35,7 +35,7 @@ class Fate(enum.Enum):
     OPEN = "the stream works on it"
     FINISHED = "the stream has ended or was closed"
     HELD = "the stream has failed, and another one may go on"
-    TAKEN = "another stream has gone on"
+    TAKEN = "another stream has gone on, or whoever asked for the audio"
     LOST = "nobody went on in time"
 
 
@@ -91,15 +91,15 @@ class Unfinished:
         self._timer = asyncio.get_running_loop().call_later(for_s, self.lose)
 
     def take(self) -> None:
-        """Another stream goes on.
+        """Somebody goes on with it.
 
         Raises:
             ValueError: There is nothing to go on with, or somebody has it already.
         """
         if self.fate is Fate.TAKEN:
-            raise ValueError("continues: another stream goes on from this one already")
+            raise ValueError("what this stream had not finished was taken already")
         if self.fate not in (Fate.HELD, Fate.LOST):
-            raise ValueError("continues: this stream has not failed")
+            raise ValueError("this stream has not failed")
         self._cancel_timer()
         self.fate = Fate.TAKEN
 
@@ -166,6 +166,6 @@ class Pipelines:
         for pipeline, line in self._lines.items():
             if line.latest() is stream and is_closing(pipeline):
                 return Successor.NONE
-            if line.latest() is stream and line.is_certain:
+            if line.latest() is stream and line.is_certain and is_sessions_own(stream, pipeline):
                 return Successor.CERTAIN
         return Successor.POSSIBLE

@@ -16,7 +16,7 @@ from livekit.agents import APIConnectOptions, APIError, stt
 from .._connection.connection import Connection
 from .._connection.connector import Connector, Opened
 from .._connection.loops import is_running_here, run_in
-from .._core.clocks import SAMPLE_RATE_HZ
+from .._core.clocks import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ
 from .._core.errors import BasetenError, LocalProtocolError, MetadataRefused
 from .._core.events import AudioLost, Final, Interim, Preflight
 from .._core.options import Options
@@ -176,6 +176,22 @@ class SpeechStream(BaseStream):
         self._end_input()
         self._pass_on()
 
+    def take_unfinished(self) -> rtc.AudioFrame:
+        """The audio that has no final, of a stream that has failed: 16 kHz, mono.
+
+        It is yours then, to push to another STT: no stream goes on from this one, and none of it is
+        reported as lost. Available for ``replay_buffer_s`` after the failure, and empty after that.
+
+        Raises:
+            ValueError: This stream has not failed, or somebody goes on from it already.
+        """
+        self.unfinished.take()
+        self._recognition.push(self._intake.rest(), self._intake.position, _wall_s())
+        journal = self._recognition.journal
+        pcm = journal.read(journal.start, journal.stop)
+        self._recognition.drop_rest()
+        return rtc.AudioFrame(pcm, SAMPLE_RATE_HZ, 1, len(pcm) // BYTES_PER_SAMPLE)
+
     async def aclose(self) -> None:
         """Close the stream now, whatever is under way, from any event loop.
 
@@ -292,7 +308,7 @@ class SpeechStream(BaseStream):
             keeps_times: Its audio follows this one's without a gap.
 
         Raises:
-            ValueError: This stream has not failed, or another one goes on from it already.
+            ValueError: This stream has not failed, or somebody goes on from it already.
         """
         self.unfinished.take()
         recognition, stop = self._recognition, self._intake.position
