@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +35,12 @@ from kit.stage import (
     script,
 )
 
-from livekit.agents import Agent, APIConnectOptions
+from livekit import rtc
+from livekit.agents import Agent, APIConnectOptions, ModelSettings, stt, utils
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.plugins import baseten
 from livekit.plugins.baseten._core.options import Model
+from livekit.plugins.baseten._livekit.continuation import Fate
 from livekit.plugins.baseten.emulator import Server, SileroDetector, faults, serve
 
 # A stream of these fails with the first refusal after a cut, and the next with the second.
@@ -212,6 +215,47 @@ async def closed_later() -> Scene:
     return played
 
 
+class OwnNode(Agent):
+    """Its node opens the streams by itself, one at a time, or two."""
+
+    def __init__(self, opened: stt.STT, streams: int) -> None:
+        super().__init__(instructions="listen")
+        self._opened = opened
+        self._streams = streams
+
+    async def stt_node(
+        self, audio: AsyncIterable[rtc.AudioFrame], model_settings: ModelSettings
+    ) -> AsyncIterator[stt.SpeechEvent]:
+        streams = [self._opened.stream() for _ in range(self._streams)]
+
+        async def feed() -> None:
+            async for frame in audio:
+                streams[0].push_frame(frame)
+
+        feeding = asyncio.create_task(feed())
+        try:
+            async for event in streams[0]:
+                yield event
+        finally:
+            await utils.aio.cancel_and_wait(feeding)
+            for stream in streams:
+                await stream.aclose()
+
+
+async def own_node() -> Scene:
+    async with away_in_mid_sentence(agent=lambda ours: OwnNode(ours, 1)) as played:
+        await played.call.hears(0)
+        played.server.plan.clear()
+        await played.call.until(lambda: has_said_all(played.call))
+    return played
+
+
+async def own_node_of_two() -> Scene:
+    async with away_in_mid_sentence(agent=lambda ours: OwnNode(ours, 2)) as played:
+        await played.server.until(lambda: len(played.streams) == 4)
+    return played
+
+
 OTHERS: dict[str, Callable[[], Awaitable[Any]]] = {
     "two sessions": both_fail_at_once,
     "handed over": handed_over,
@@ -221,6 +265,8 @@ OTHERS: dict[str, Callable[[], Awaitable[Any]]] = {
     "falls off": falls_off,
     "away from the start": away_from_the_start,
     "bad audio": bad_audio,
+    "own node": own_node,
+    "own node of two": own_node_of_two,
 }
 
 
@@ -252,6 +298,17 @@ def test_another_agent_hears_what_was_said_before_it_came(
     played = others["handed over"].value
     assert said(played.call) == LINES.text
     assert len(played.streams) == 2
+
+
+def test_a_node_of_ones_own_loses_nothing_with_one_stream_at_a_time(
+    others: dict[str, Played[Scene]],
+) -> None:
+    assert said(others["own node"].value.call) == LINES.text
+
+
+def test_of_two_streams_at_once_none_goes_on_from_another(others: dict[str, Played[Scene]]) -> None:
+    played = others["own node of two"].value
+    assert not [s for s in played.streams if s.stream.unfinished.fate is Fate.TAKEN]
 
 
 def test_an_outage_before_the_first_word_loses_none(others: dict[str, Played[Scene]]) -> None:

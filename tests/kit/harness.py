@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from kit.tasks import leaked_tasks
 
-from livekit.agents import stt
+from livekit.agents import Agent, stt
 from livekit.agents.metrics import STTMetrics
 from livekit.agents.stt import SpeechEventType as Kind
 from livekit.plugins import baseten
@@ -122,6 +122,7 @@ async def scene(
     stt_options: Mapping[str, Any] | None = None,
     server_options: Mapping[str, Any] | None = None,
     wrapped: Callable[[baseten.STT], stt.STT] = lambda ours: ours,
+    agent: Callable[[baseten.STT], Agent | None] = lambda ours: None,
     **session_options: Any,
 ) -> AsyncIterator[Scene]:
     """A session with our speech-to-text, closed and checked at the end.
@@ -130,6 +131,7 @@ async def scene(
         plan: What goes wrong at the server.
         model: Which dialect both ends speak.
         wrapped: Puts an adapter between the session and us.
+        agent: Makes the agent, if it is one of its own.
         session_options: See `stage.calling`.
     """
     serving: dict[str, Any] = {
@@ -143,7 +145,8 @@ async def scene(
         speech_to_text = baseten.STT(model_endpoint=server.url, api_key=KEY, **asking)
         streams = overhear(speech_to_text)
         try:
-            async with calling(wrapped(speech_to_text), spoken, mode, **session_options) as call:
+            listens = {"agent": agent(speech_to_text), **session_options}
+            async with calling(wrapped(speech_to_text), spoken, mode, **listens) as call:
                 played = Scene(call, speech_to_text, server, streams)
                 speech_to_text.on("metrics_collected", played.usage.append)
                 yield played
