@@ -139,6 +139,8 @@ async def a_stream(frames: Sequence[rtc.AudioFrame]) -> list[str]:
             assert_type(stream.lost_audio_s, float)
             assert_type(stream.dropped_hallucinations, int)
             assert_type(stream.options.language, str)
+        assert_type(ears.stream(continues=stream), SpeechStream)
+        assert_type(stream.take_unfinished(), rtc.AudioFrame)
         await ears.aclose()
     return said
 

@@ -39,6 +39,7 @@ def changes(ears: STT, stream: SpeechStream) -> None:
     stream.lost_audio_s = 0.0  # type: ignore[misc]
     stream.options.language = "de"  # type: ignore[misc]
     ears.stream(vad_threshold=0.4)  # type: ignore[call-arg]
+    ears.stream(continues="the last one")  # type: ignore[arg-type]
 
 
 async def recordings(ears: STT, frame: rtc.AudioFrame, transcript: Transcript) -> None:
