@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import traceback
 from collections.abc import Callable, Iterator
 
@@ -71,11 +72,6 @@ class Hearing:
     async def _recognize_in_turn(self) -> None:
         """Wait for a place, and recognize the latest buffer that there is by then."""
         capacity, loop = self._conduct.capacity, asyncio.get_running_loop()
-
-        def leave(_: object) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(capacity.leave)
-
         if (job := self._session.next_job(latest_only=True)) is not None:
             await self._delay(job)
         await capacity.enter(self, self._has_final)
@@ -83,11 +79,12 @@ class Hearing:
         if job is None:  # the session has ended meanwhile
             capacity.leave()
             return
+        heard = functools.partial(self._heard, job, fails=self._takes_failure(job))
+        work = loop.run_in_executor(self._conduct.executor, heard)
         # The place is taken until the thread is done, whether or not anybody waits for it.
-        work = self._conduct.executor.submit(self._heard, job, fails=self._takes_failure(job))
-        work.add_done_callback(leave)
+        work.add_done_callback(lambda _: capacity.leave())
         with self._told(job):
-            self._tell(job, await asyncio.wrap_future(work))
+            self._tell(job, await asyncio.shield(work))
 
     def _has_final(self) -> bool:
         job = self._session.next_job(latest_only=True)
