@@ -1,8 +1,11 @@
 """A voice agent that hears through Baseten.
 
     python examples/voice_agent.py console    talk to it here, in the terminal
-    python examples/voice_agent.py dev        join LiveKit rooms; reloads when this file changes
+    python examples/voice_agent.py dev        join LiveKit rooms, while you work on it
     python examples/voice_agent.py start      the same, in production
+
+LiveKit 1.8.9 says that `console` and `dev` are deprecated, and that its own tool takes their place:
+`lk agent console`, and `lk agent dev`, which starts again when this file changes. See README.md.
 
 BASETEN_MODEL_ENDPOINT and BASETEN_API_KEY come from the environment or from .env, and so do
 LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET: the LLM and the voice are LiveKit Inference's.

@@ -18,6 +18,7 @@ import pytest
 from cli.command import Command
 from cli.sound import SPEECH, TEXT, Gate, bursts, coded_file, sound_file, video_file
 
+from livekit.plugins.baseten._report import page, read
 from livekit.plugins.baseten.emulator import (
     AmplitudeDetector,
     CodedRecognizer,
@@ -228,10 +229,13 @@ async def test_calls_are_recorded_for_the_report(
     transcribe: Command, baseten: Server, talk: Path, tmp_path: Path
 ) -> None:
     ran = await transcribe(talk, "--report", tmp_path / "calls", url=baseten.url)
-    assert (ran.status, ran.err) == (0, "")
     (recording,) = (tmp_path / "calls").glob("*.jsonl")
+    shown = f"recorded: python -m livekit.plugins.baseten report {recording}\n"
+    assert (ran.status, ran.err) == (0, f"{talk}: {shown}")
     assert recording.with_suffix(".wav").exists()
     lines = [json.loads(line) for line in recording.read_text().splitlines()]
+    assert lines[0]["source"] == talk.name
+    assert "<title>talk.flac" in page(read(recording))
     assert lines[-1]["kind"] == "end"
     finals = [line["text"] for line in lines if line.get("type") == "final_transcript"]
     assert " ".join(finals).split() == ran.out.split()

@@ -331,6 +331,7 @@ class STT(stt.STT):
         """
         from ._transcription.hearing import transcribed  # not before: FFmpeg is a large library
         from ._transcription.selection import Selection
+        from ._transcription.sources import short_name_of
 
         options = self._options_with_keyterms.updated(enable_partial_transcripts=interims)
         if interims and not at_pace_of_speech:
@@ -350,7 +351,13 @@ class STT(stt.STT):
         )
         return await transcribed(
             source,
-            lambda: self._opened(self._new_work(options, limits), options, limits, conn_options),
+            lambda: self._opened(
+                self._new_work(options, limits),
+                options,
+                limits,
+                conn_options,
+                short_name_of(source),
+            ),
             selection=Selection(
                 track,
                 channels,
@@ -363,7 +370,12 @@ class STT(stt.STT):
         )
 
     def _opened(
-        self, work: Work, options: Options, limits: Limits, conn_options: APIConnectOptions
+        self,
+        work: Work,
+        options: Options,
+        limits: Limits,
+        conn_options: APIConnectOptions,
+        source: str = "",
     ) -> SpeechStream:
         stream = SpeechStream(
             stt=self,
@@ -374,6 +386,7 @@ class STT(stt.STT):
             limits=limits,
             conn_options=conn_options,
             recorder=self._recorder,
+            source=source,
         )
         self._streams.add(stream)
         self._pipelines.opened(stream)

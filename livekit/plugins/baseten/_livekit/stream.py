@@ -65,6 +65,7 @@ class SpeechStream(BaseStream):
         limits: Limits,
         conn_options: APIConnectOptions,
         recorder: Recorder | NoRecorder,
+        source: str = "",
     ) -> None:
         self._connector = connector
         self._options = options
@@ -80,7 +81,7 @@ class SpeechStream(BaseStream):
         self._is_first_outage = not work.goes_on
         request_id = f"baseten-{uuid.uuid4().hex[:12]}"
         self._speech_events = SpeechEvents(request_id, self._recognition.wall.at)
-        self._recording = recorder.start(request_id, options)
+        self._recording = recorder.start(request_id, options, source)
         self._connect_timeout_s = conn_options.timeout
         self._connection: Connection | None = None
         self._carried_since_s = 0.0

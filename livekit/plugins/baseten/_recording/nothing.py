@@ -12,7 +12,7 @@ from .._core.options import Options
 class NoRecorder:
     """Takes what a `Recorder` takes."""
 
-    def start(self, name: str, options: Options) -> NoRecording:
+    def start(self, name: str, options: Options, source: str = "") -> NoRecording:
         return NOT_RECORDED
 
     async def aclose(self) -> None:

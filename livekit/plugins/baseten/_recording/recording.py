@@ -12,6 +12,7 @@ import asyncio
 import atexit
 import contextlib
 import os
+import shlex
 import threading
 import time
 from collections import deque
@@ -83,11 +84,12 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._hurry = threading.Event()
 
-    def start(self, name: str, options: Options) -> Recording:
+    def start(self, name: str, options: Options, source: str = "") -> Recording:
         """Begin to record a call of the running event loop. The files are made a little later.
 
         Args:
             name: Of the call. With the time of day before it, it names the files.
+            source: What the sound comes from, where that has a name.
         """
         wall_s = time.time()  # noqa: TID251  # when a call began is a time of day
         began = datetime.fromtimestamp(wall_s, timezone.utc)
@@ -100,6 +102,7 @@ class Recorder:
             "model": options.model,
             "url": urlunsplit((scheme, host, path, "", "")),
             "options": options.model_dump(exclude_none=True),
+            **({"source": source} if source else {}),
         }
         files, secret = self._folder / f"{began:%Y-%m-%dT%H-%M-%SZ}-{name}", self._endpoint.api_key
         now = asyncio.get_running_loop().time
@@ -242,6 +245,9 @@ class Recording:
 
     def close(self) -> None:
         """The call is over."""
+        if not self._is_closed and not self._has_stopped:
+            shown = shlex.quote(str(self._path.with_name(f"{self._path.name}.jsonl")))
+            logger.info("recorded: python -m livekit.plugins.baseten report %s", shown)
         self._noted("end")
         self.abandon()
 

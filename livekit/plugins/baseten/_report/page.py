@@ -34,7 +34,7 @@ def page(recorded: Recorded) -> str:
         audio = base64.b64encode(encoded(pcm)).decode("ascii")
         sound = f'<audio id="audio" preload="auto" src="data:audio/webm;base64,{audio}"></audio>'
     parts = {
-        "title": html.escape(recorded.header.id or recorded.path.stem),
+        "title": html.escape(_title(recorded)),
         "policy": (
             "default-src 'none'; base-uri 'none'; form-action 'none'; media-src data:; "
             f"style-src {_digest(style)}; script-src {' '.join(map(_digest, scripts.values()))}"
@@ -64,11 +64,10 @@ def _inert(data: dict[str, Any]) -> str:
 
 
 def _data(recorded: Recorded, axis: Axis) -> dict[str, Any]:
-    header = recorded.header
     call = made_out(recorded, axis)
     rate, outline = (0.0, "") if recorded.pcm is None else peaks(recorded.pcm)
     data = {
-        "title": header.id or recorded.path.stem,
+        "title": _title(recorded),
         "about": _about(recorded),
         "notices": _notices(recorded, axis),
         "summary": _summary(call, axis),
@@ -90,12 +89,18 @@ def _data(recorded: Recorded, axis: Axis) -> dict[str, Any]:
     return {name: _rounded(value) for name, value in data.items()}
 
 
+def _title(recorded: Recorded) -> str:
+    header = recorded.header
+    return header.source or header.id or recorded.path.stem
+
+
 def _about(recorded: Recorded) -> list[str]:
     header = recorded.header
     language = header.options.get("language")
     return [
         part
         for part in (
+            header.id if header.source else "",
             header.started.replace("T", " ").replace("Z", " UTC"),
             header.model,
             f"language {language}" if language else "",

@@ -35,6 +35,7 @@ class Header(_Record):
     model: str = ""
     url: str = ""
     audio: str = ""
+    source: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, BinaryIO
+from urllib.parse import unquote, urlsplit
 
 from .errors import MediaError
 
@@ -73,6 +74,14 @@ def name_of(source: Source) -> str:
     if not isinstance(name, (str, os.PathLike)):
         return "audio"
     return os.fsencode(name).decode("utf-8", "replace")
+
+
+def short_name_of(source: Source) -> str:
+    """Its last part, without what a URL says of who may fetch it."""
+    name = name_of(source)
+    if is_url(name):
+        name = unquote(urlsplit(name).path.rstrip("/"))
+    return os.path.basename(name) or "audio"
 
 
 def check_is_there(source: Source) -> None:
