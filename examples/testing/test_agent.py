@@ -5,7 +5,9 @@ pytest examples/testing
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import wave
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from agent import CANNOT_HEAR, Booking, Restaurant, TableAgent, take_calls
@@ -13,9 +15,10 @@ from call import Call, Mind
 
 from livekit.agents import RunResult
 from livekit.plugins import baseten
-from livekit.plugins.baseten.emulator import ScriptedServer, faults
+from livekit.plugins.baseten.emulator import ScriptedServer, WhisperRecognizer, faults
 from livekit.plugins.baseten.testing import Caller
 
+RECORDING = Path(__file__).parents[1] / "audio" / "sense_and_sensibility_01-0930.wav"
 FOR_FOUR = "a table for four at eight"
 BOOK_FOR_FOUR = {"book_table": {"guests": 4, "at": "20:00"}}
 
@@ -134,3 +137,27 @@ async def test_a_language_chosen_in_mid_call_reaches_the_model(
     await call.until_said("user", "ein tisch")
     asked = [connection.asked("audio_language") for connection in baseten_server.connections]
     assert asked == ["en", "de"]
+
+
+@pytest.mark.skipif(not WhisperRecognizer.is_installed(), reason="needs the extra `whisper`")
+async def test_a_recording_is_heard_by_a_real_model(
+    baseten_serve: Callable[..., ScriptedServer],
+) -> None:
+    with wave.open(str(RECORDING)) as file:
+        pcm = file.readframes(file.getnframes())
+    spoken, mind, restaurant = "He might even have been made amiable himself.", Mind(), Restaurant()
+    mind.answers[spoken] = "Who?"
+    with WhisperRecognizer() as whisper:
+        server = baseten_serve(recognizer=whisper)
+        caller = Caller(server)
+        async with baseten.STT(model_endpoint=server.url, api_key="our-key") as ears:
+            session = take_calls(ears, mind, restaurant)
+            session.input.audio = caller
+            call = Call(session, mind, restaurant)
+            call.listen()
+            await session.start(TableAgent())
+            await caller.play(pcm)
+            await caller.be_silent()
+            await call.until_said("assistant", "Who?")
+            await session.aclose()
+    assert call.said == [("user", spoken), ("assistant", "Who?")]

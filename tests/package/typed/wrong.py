@@ -9,7 +9,6 @@ from livekit import rtc
 from livekit.plugins.baseten import STT, SpeechStream
 from livekit.plugins.baseten.emulator import (
     CodedRecognizer,
-    Recognizer,
     ScriptedServer,
     faults,
     serve,
@@ -61,13 +60,12 @@ class Deaf:
 
 
 def servers() -> None:
-    deaf: Recognizer = Deaf()  # type: ignore[assignment]
     serve(faults.Reset)  # type: ignore[arg-type]
     serve(recognizer=CodedRecognizer)  # type: ignore[arg-type]
     serve(model="whisper-large")  # type: ignore[arg-type]
     serve(lateny_s=1)  # type: ignore[call-arg]
     ScriptedServer(lateny_s=1)  # type: ignore[call-arg]
-    ScriptedServer(recognizer=deaf)  # type: ignore[call-arg]
+    ScriptedServer(recognizer=Deaf())  # type: ignore[arg-type]
     faults.Refuse()  # type: ignore[call-arg]
     faults.Reset(after_seconds=1)  # type: ignore[call-arg]
 

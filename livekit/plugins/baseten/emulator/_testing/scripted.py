@@ -17,8 +17,8 @@ from typing_extensions import Unpack
 from .. import faults
 from .._models.dialects import Dialect, check_model
 from .._models.speakers import Diarizer
-from .._models.voice import AmplitudeDetector, VoiceDetectorFactory
-from .._recognizers.recognizer import Word
+from .._models.voice import AmplitudeDetector, SileroDetector, VoiceDetectorFactory
+from .._recognizers.recognizer import Recognizer, Word
 from .._recognizers.turns import CONFIDENCE, FLOOR, Turn, TurnRecognizer
 from .._serving.handshake import Handshake
 from .._serving.serve import ServeOptions, serve
@@ -37,8 +37,9 @@ class ScriptedServer:
         plan: What goes wrong: the n-th handshake gets the n-th entry, later ones none. See
             `fail_next`.
         model: Which dialect is spoken.
+        recognizer: What hears in place of the script, such as a `WhisperRecognizer`.
         voice_detector: Makes a voice detector for each connection; if not given, whatever is
-            louder than `floor` is speech.
+            louder than `floor` is speech, and what Silero takes for it where `recognizer` hears.
         floor: The magnitude up to which a sample is silence.
         diarizer: Whether speakers can be told apart. Here no final waits for that, as it does on
             Baseten, unless a `Diarizer` says how long.
@@ -53,6 +54,7 @@ class ScriptedServer:
         self,
         *plan: Planned,
         model: Dialect = "whisper",
+        recognizer: Recognizer | None = None,
         voice_detector: VoiceDetectorFactory | None = None,
         floor: int = FLOOR,
         diarizer: bool | Diarizer = False,
@@ -63,10 +65,13 @@ class ScriptedServer:
         self._has_diarizer = bool(diarizer)
         self._plans = [entry_of(given) for given in plan]  # all that there ever were
         self._recognizer = TurnRecognizer(floor=floor)
+        self._has_script = recognizer is None
+        if voice_detector is None and recognizer is not None:
+            voice_detector = SileroDetector
         serving = serve(
             *self._plans,
             model=model,
-            recognizer=self._recognizer,
+            recognizer=recognizer or self._recognizer,
             voice_detector=voice_detector or (lambda: AmplitudeDetector(floor)),
             diarizer=Diarizer(max_wait_s=0) if diarizer is True else diarizer,
             **options,
@@ -124,6 +129,8 @@ class ScriptedServer:
             ValueError: A number is out of range, or a speaker is given where nobody tells
                 speakers apart.
         """
+        if not self._has_script:
+            raise ValueError("hear(...): there is no script, the recognizer hears for itself")
         words = words_of(said)
         if partials is not None:
             check_list_of(str, partials=partials)
