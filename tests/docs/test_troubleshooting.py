@@ -28,7 +28,7 @@ SOURCES = sorted(
 )
 
 SAYS = re.compile(
-    r"\w*(Error|Failed|Refused|Lost|TimedOut|Dialect|Frame)|_recover|_ask_again|_go_on_without_result|_give_up_session"
+    r"\w*(Error|Failed|Refused|Lost|TimedOut|Dialect|Frame)|_recover|_ask_again|_go_on_without_result|_give_up_session|_unreachable"
     r"|warn|warning|error|exception|info|__init__"
 )
 FILLED = re.compile(r"%[-+.\d]*[sdfgr]")
