@@ -33,7 +33,7 @@ BEGIN, END = "<!-- storm:begin -->", "<!-- storm:end -->"
 
 Floats = npt.NDArray[np.float64]
 Uniform = Callable[[float, float], float]
-Delay = Callable[[int, Uniform], float]
+Delay = Callable[[int, Uniform, bool], float]  # the last: not the call's first stream
 
 # livekit-agents 1.8.9: APIConnectOptions, AgentSession, and the pump of its speech recognition.
 MAX_RETRY = 3
@@ -48,18 +48,20 @@ OUTAGES_S = (0.0, 2.0, 5.0)  # other replicas take over; no second attempt is ea
 PICTURED_OUTAGE_S = 2.0
 
 
-def livekit_delay(attempt: int, uniform: Uniform) -> float:
+def livekit_delay(attempt: int, uniform: Uniform, is_later: bool) -> float:
     """What `APIConnectOptions._interval_for_retry` returns by default."""
     return 0.1 if attempt == 0 else RETRY_INTERVAL_S
 
 
-def plugin_delay(attempt: int, uniform: Uniform) -> float:
-    return retry_delay_s(attempt, retry_interval_s=RETRY_INTERVAL_S, uniform=uniform)
+def plugin_delay(attempt: int, uniform: Uniform, is_later: bool) -> float:
+    return retry_delay_s(
+        attempt, retry_interval_s=RETRY_INTERVAL_S, uniform=uniform, is_later=is_later
+    )
 
 
 def within(*ranges_s: tuple[float, float]) -> Delay:
     """A design to compare: the wait before retry n is uniform in the n-th range."""
-    return lambda attempt, uniform: uniform(*ranges_s[min(attempt, len(ranges_s) - 1)])
+    return lambda attempt, uniform, _: uniform(*ranges_s[min(attempt, len(ranges_s) - 1)])
 
 
 DESIGNS: dict[str, Delay] = {
@@ -68,7 +70,7 @@ DESIGNS: dict[str, Delay] = {
     "full jitter, doubled: 0-0.3, 0-4, 0-8": within((0, 0.3), (0, 4), (0, 8)),
     "equal jitter: 0-0.3, 1-3, 1-3": within((0, 0.3), (1, 3), (1, 3)),
     "base + jitter: 0-0.3, 2-4, 2-4": within((0, 0.3), (2, 4), (2, 4)),
-    "**base + growing jitter: 0-0.3, 2-4, 2-6**": plugin_delay,
+    "**base + growing jitter: 0-0.3, 2-4, 2-6; later 3-6**": plugin_delay,
     "base + wide jitter: 0-0.3, 2-6, 2-6": within((0, 0.3), (2, 6), (2, 6)),
 }
 
@@ -123,7 +125,7 @@ def simulate(storm: Storm, delay: Delay, seed: int) -> Outcome:
 
     due: list[tuple[float, int, int, float]] = []  # arrival, call, retries made, started
     for call in range(storm.calls):
-        attempt(call, network_s[1, call] + delay(0, rng.uniform), 1)
+        attempt(call, network_s[1, call] + delay(0, rng.uniform, False), 1)
     while due:
         arrival_s, call, retries, started_s = heapq.heappop(due)
         arrivals.append(arrival_s)
@@ -138,7 +140,8 @@ def simulate(storm: Storm, delay: Delay, seed: int) -> Outcome:
                 answered_s = started_s + CONNECT_TIMEOUT_S
                 retries = 0  # LiveKit: an attempt that outlived the timeout restores the budget
         if retries < MAX_RETRY:
-            attempt(call, answered_s + delay(retries, rng.uniform), retries + 1)
+            is_later = bool(failed_streams[call])
+            attempt(call, answered_s + delay(retries, rng.uniform, is_later), retries + 1)
             continue
         failed_streams[call] += 1
         if failed_streams[call] < STREAMS_PER_CALL:
@@ -160,7 +163,7 @@ def lone_restart(delay: Delay, seed: int, calls: int = 20_000) -> tuple[float, f
     for outage_s in rng.uniform(0.0, 4.0, calls):
         at_s = 0.0
         for retry in range(MAX_RETRY):
-            at_s += delay(retry, rng.uniform)
+            at_s += delay(retry, rng.uniform, False)
             if at_s >= outage_s:
                 late_s += at_s - outage_s
                 break

@@ -17,7 +17,7 @@ import pytest
 from kit.loopback import ALIKE, FRAME_S, MODELS, check, listening
 
 from livekit import rtc
-from livekit.agents import APIStatusError
+from livekit.agents import APIConnectOptions, APIError, APIStatusError
 from livekit.agents.stt import SpeechEvent
 from livekit.plugins.baseten import STT
 from livekit.plugins.baseten._core.options import Model
@@ -179,6 +179,27 @@ async def test_the_offset_of_the_framework_is_not_taken_for_audio(tmp_path: Path
     words = [word for final in shown(recorded).finals for word in final.words]
     for word, spoken in zip(words, SPEECH.words, strict=True):
         assert word.x0 == pytest.approx(spoken.start_s, abs=FRAME_S)
+
+
+async def test_a_stream_that_goes_on_is_shown_with_what_it_went_on_with(tmp_path: Path) -> None:
+    once = APIConnectOptions(max_retry=0)
+    cut = SPEECH.words[3].start_samples
+    async with recording(tmp_path, faults.Reset(cut), enable_partial_transcripts=False) as (_, stt):
+        async with listening(stt, once) as first:
+            first.push(SPEECH.pcm)
+            first.stream.end_input()
+            with contextlib.suppress(APIError):
+                await first.ended()
+        async with listening(stt, once, continues=first.stream) as second:
+            await second.ended()
+    calls = [shown(read(path)) for path in recordings(tmp_path)]
+    said = [[word for final in call.finals for word in final.words] for call in calls]
+    (heard,) = [words for words in said if words and words[-1].text == SPEECH.words[-1].text]
+    rest = SPEECH.words[-len(heard) :]
+    began_s = rest[-1].end_s - heard[-1].x1
+    for word, spoken in zip(heard, rest, strict=True):
+        assert word.x0 == pytest.approx(spoken.start_s - began_s, abs=FRAME_S)
+    assert heard[0].x0 < SPEECH.words[3].start_s, "it begins where the first one was cut off"
 
 
 async def test_a_connection_opened_ahead_shows_from_its_start(tmp_path: Path) -> None:

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from livekit.plugins.baseten._core.clocks import SAMPLE_RATE_HZ, ConnectionClock, WallClock
+from livekit.plugins.baseten._core.clocks import (
+    SAMPLE_RATE_HZ,
+    ConnectionClock,
+    EventClock,
+    WallClock,
+)
 
 EPOCH_S = 1_700_000_000.0
 
@@ -179,3 +184,27 @@ def test_an_hour_of_stalls_is_remembered_only_until_its_finals() -> None:
         if n % 100 == 0:
             wall.forget(n * 800)
     assert len(wall._positions) <= 101
+
+
+# What events say
+
+
+def test_times_go_on_in_another_stream_until_it_is_told_where_it_starts() -> None:
+    clock = EventClock()
+    clock.set_start(5.0)
+    clock.begin(32_000)
+    assert clock.span_s(16_000, 48_000) == (6.0, 8.0)
+    clock.set_start(100.0)
+    assert clock.span_s(32_000, 48_000) == (100.0, 101.0)
+    assert clock.span_s(16_000, 32_000) == (6.0, 7.0), "what was spoken before keeps its time"
+    assert clock.span_s(16_000, 48_000) == (6.0, 101.0)
+    assert clock.span_s(32_000, 32_000) == (100.0, 100.0)
+
+
+def test_a_word_never_ends_before_it_starts_whatever_start_is_given() -> None:
+    clock = EventClock()
+    clock.set_start(50.0)
+    clock.begin(32_000)
+    clock.set_start(0.0)
+    start_s, end_s = clock.span_s(31_000, 33_000)
+    assert start_s == end_s == 50.0 + 31_000 / SAMPLE_RATE_HZ

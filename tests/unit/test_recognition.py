@@ -22,8 +22,9 @@ from kit.in_memory import (
     seconds,
 )
 
-from livekit.plugins.baseten._core.events import SpeechEnded, SpeechStarted
+from livekit.plugins.baseten._core.events import AudioLost, SpeechEnded, SpeechStarted
 from livekit.plugins.baseten._core.options import Model, Options
+from livekit.plugins.baseten._core.retries import Blame
 from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech
 
 # Numbered from here, so that they are loud: a sample's value is its word's number.
@@ -368,3 +369,42 @@ def test_a_flush_waits_for_the_connection_after_the_one_that_was_lost(model: Mod
     assert call.events == []
     call.finish()
     check(call)
+
+
+# A stream that fails
+
+
+def test_an_outage_is_never_the_fault_of_the_audio(model: Model) -> None:
+    call = Call(spoken([(800, 9000)], 300), options(model))
+    call.push(6000)
+    for _ in range(10):
+        call.fail()
+        assert not call.recognition.is_stuck
+    call.finish()
+    check(call)
+
+
+def test_after_three_streams_that_servers_failed_at_it_audio_is_given_up(model: Model) -> None:
+    call = Call(spoken([(800, 9000), (16_000, 4000)], 8000), options(model))
+    call.push(6000)
+    for failures in (1, 2, 3):
+        call.recognition.detach(Blame.PERHAPS)
+        assert call.recognition.is_stuck is (failures == 3)
+    call.recognition.drop_rest()
+    assert call.recognition.take_events() == [AudioLost(6000)]
+    assert not call.recognition.is_stuck, "what comes behind it is other audio"
+
+
+def test_audio_that_a_server_objects_to_is_given_up_at_once(model: Model) -> None:
+    call = Call(spoken([(800, 9000)], 300), options(model))
+    call.push(6000)
+    call.recognition.detach(Blame.YES)
+    assert call.recognition.is_stuck
+
+
+def test_nobody_spoke_in_what_is_not_lost(model: Model) -> None:
+    call = Call(spoken([(16_000, 4000)], 0), options(model))
+    call.push(16_000)
+    call.recognition.detach(Blame.NO)
+    call.recognition.drop_rest()
+    assert call.recognition.take_events() == []

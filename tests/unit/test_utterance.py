@@ -272,3 +272,15 @@ def test_each_interim_is_followed_by_a_final_before_the_speech_ends(goes_on: boo
     utterance.abandon()
     kinds = [type(e) for e in taken(utterance)]
     assert kinds == [SpeechStarted, Interim, Interim, Final, SpeechEnded]
+
+
+def test_what_was_shown_is_not_said_where_another_stream_will_say_it() -> None:
+    utterance = Utterance([])
+    utterance.suspend()
+    assert taken(utterance) == []
+    utterance.show(said("turn on"))
+    utterance.suspend()
+    assert [type(event) for event in taken(utterance)] == [SpeechStarted, Interim, SpeechEnded]
+    assert not utterance.is_owed_a_final
+    utterance.finalize(said("turn on"), goes_on=False)
+    assert [type(event) for event in taken(utterance)] == [SpeechStarted, Final, SpeechEnded]

@@ -212,7 +212,7 @@ def asked_wait_s(error: BasetenError) -> float:
 FIRST_CEILING_S = 0.3
 
 # In retry intervals, reached by the third retry. Reached by the second already, it made a restart
-# without a storm 0.5 s longer and the waves of a storm hardly lower (514 against 608 handshakes in
+# without a storm 0.5 s longer and the waves of a storm hardly lower (514 against 564 handshakes in
 # 100 ms, where fixed waits make 5,263).
 WIDEST_SPREAD_INTERVALS = 2
 
