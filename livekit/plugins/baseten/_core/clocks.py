@@ -105,7 +105,13 @@ class EventClock:
 
     def offset_s(self, position: int) -> float:
         """What is added to the time of a stream sample."""
+        if position >= self._positions[-1]:
+            return self._offsets_s[-1]
         return self._offsets_s[max(0, bisect_right(self._positions, position) - 1)]
+
+    def is_constant_from(self, position: int) -> bool:
+        """All that follows is moved by the same."""
+        return position >= self._positions[-1]
 
     def span_s(self, start: int, stop: int) -> tuple[float, float]:
         """The times of the stream samples ``start`` to ``stop``."""

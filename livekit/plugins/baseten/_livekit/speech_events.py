@@ -94,8 +94,22 @@ def speech_data(hypothesis: Hypothesis, clock: EventClock) -> stt.SpeechData:
     data.start_time, data.end_time = clock.span_s(hypothesis.start, hypothesis.end)
     if hypothesis.confidence is not None:
         data.confidence = hypothesis.confidence
-    if hypothesis.words:
-        data.words = [_timed(word, clock) for word in hypothesis.words]
+    if clock.is_constant_from(hypothesis.start):  # as it nearly always is
+        offset_s = clock.offset_s(hypothesis.start)
+        words = [
+            TimedString(
+                text,
+                start_time=start / SAMPLE_RATE_HZ + offset_s,
+                end_time=end / SAMPLE_RATE_HZ + offset_s,
+                confidence=NOT_GIVEN if confidence is None else confidence,
+                start_time_offset=offset_s,
+                speaker_id=speaker,
+            )
+            for text, start, end, confidence, speaker in hypothesis.words
+        ]
+    else:
+        words = [_timed(word, clock) for word in hypothesis.words]
+    data.words = words or None
     return data
 
 
