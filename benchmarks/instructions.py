@@ -7,7 +7,7 @@ every push and every message is a wake-up of its own; what the feeder takes by i
     python benchmarks/instructions.py            this package, both peers and the bare loop
     python benchmarks/instructions.py --write    and into docs/performance.md and results/
     python benchmarks/instructions.py --keep     this package and the bare loop, into results/ only
-    python benchmarks/instructions.py --check    fails if this package takes 5 % more than by those
+    python benchmarks/instructions.py --check    fails if this package takes 15 % more than by those
 
 What is kept and checked is the ratio to the bare loop, counted in the same process. On another
 interpreter or other libraries that ratio is another one, and nothing is checked.
@@ -38,7 +38,8 @@ HOW_TO_GET_IT = "valgrind is not here (Debian, Ubuntu: apt-get install valgrind)
 RESULTS = HERE / "results" / "instructions.json"
 PERFORMANCE = HERE.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- counts:begin -->\n", "<!-- counts:end -->"
-TOLERANCE = 1.05
+TOLERANCE = 1.15
+MOST_SECONDS = 20.0  # a few are usual; in more, work that time brings weighs in
 LIBRARIES = ("livekit-agents", "livekit", "aiohttp", "numpy", "soxr", "pydantic-core")
 
 PUSH, MESSAGES = "24 kHz", "24 kHz, a message every 0.1 s"
@@ -167,7 +168,8 @@ def measured(bench: Any, kinds: tuple[str, ...], only: list[str]) -> dict[str, C
     import run
 
     peers = [(kind,) for kind in kinds if kind in ("baseten", "deepgram")]
-    together = [tuple(kind for kind in kinds if (kind,) not in peers), *peers]
+    others = tuple(kind for kind in kinds if (kind,) not in peers)
+    together = [group for group in (others, *peers) if group]
     results = {}
     with (
         certificate() as (pem, ca),
@@ -239,11 +241,15 @@ def check() -> None:
         print(f"Not comparable with what was counted before: here {', '.join(other)} differ")
         return
     try:
-        ratios = to_bare(_ours_and_bare())
+        results = _ours_and_bare()
     except CountFailed as e:
         print(f"Not checked: {e}")
         return
+    ratios = to_bare(results)
     print(json.dumps(ratios, indent=1))
+    if max(run["seconds"] for each in results.values() for run in each.values()) > MOST_SECONDS:
+        print("Not checked: this machine is too busy")
+        return
     if more := worse(ratios, kept["to_bare"]):
         raise SystemExit("More instructions than before:\n" + "\n".join(more))
 

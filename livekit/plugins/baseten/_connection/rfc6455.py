@@ -5,6 +5,7 @@ No extension is offered, so that no message may be compressed.
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 from collections.abc import Iterator
@@ -37,17 +38,20 @@ class Violation(Exception):
 def framed(kind: int, payload: bytes) -> bytes:
     """A message in one frame, masked as a client has to."""
     length = len(payload)
+    head, key = _head(kind, length), os.urandom(4)
+    if length % 4 or not length:
+        payload += bytes(4 - length % 4)
+    masked = (np.frombuffer(payload, _WORD) ^ np.frombuffer(key, _WORD)).tobytes()
+    return head + key + (masked if len(payload) == length else masked[:length])
+
+
+@functools.lru_cache(maxsize=64)  # nearly all audio is of one length
+def _head(kind: int, length: int) -> bytes:
     if length <= _LARGEST_CONTROL_BYTES:
-        head = bytes((0x80 | kind, 0x80 | length))
-    elif length < 2**16:
-        head = struct.pack("!BBH", 0x80 | kind, 0x80 | 126, length)
-    else:
-        head = struct.pack("!BBQ", 0x80 | kind, 0x80 | 127, length)
-    key = os.urandom(4)
-    missing = -length % 4 if length else 4
-    words = np.frombuffer(payload + bytes(missing) if missing else payload, _WORD)
-    masked = (words ^ np.frombuffer(key, _WORD)).tobytes()
-    return head + key + (masked[:length] if missing else masked)
+        return bytes((0x80 | kind, 0x80 | length))
+    if length < 2**16:
+        return struct.pack("!BBH", 0x80 | kind, 0x80 | 126, length)
+    return struct.pack("!BBQ", 0x80 | kind, 0x80 | 127, length)
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
