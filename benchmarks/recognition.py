@@ -46,6 +46,13 @@ RATE_HZ = 16_000
 RARE = {"Dashwood": "Dashwood", "ill-disposed": "ill disposed", "amiable": "amiable"}
 PROMPT = "Mr. John Dashwood, a cold-hearted and ill-disposed young man, and an amiable woman."
 
+# A preflight transcript needs two interims that agree, and silence, before the final comes.
+PREFLIGHT = {
+    "preflight": True,
+    "partial_transcript_interval_s": 0.25,
+    "vad_min_silence_duration_ms": 800,
+}
+
 Sound = NDArray[np.float64]
 
 
@@ -226,7 +233,7 @@ def _finals(result: Result) -> str:
 
 
 async def stability_table(ears: WhisperRecognizer) -> str:
-    measured = await score(ears, clips(), preflight=True)
+    measured = await score(ears, clips(), **PREFLIGHT)
     took, said = (sum(n) for n in zip(*(r.taken_back for r in measured.whole), strict=True))
     right, total = (sum(n) for n in zip(*(r.preflights for r in measured.whole), strict=True))
     interims = sum(one.kind == "interim" for r in measured.whole for one in r.heard.shown)

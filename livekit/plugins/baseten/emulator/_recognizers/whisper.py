@@ -31,6 +31,7 @@ PARTIAL_FRAMES = 600  # the shortest window of a partial; 100 a second
 FINAL_FRAMES = 1000  # and of a final
 WHOLE_FRAMES = 3000
 
+MAX_RETRIES = 2  # of a final that finds no end: more would keep the client waiting for noise
 LEAST_SAMPLES = 400  # one window of the features
 TOKENS_PER_S = 10  # nobody speaks faster
 SPARE_TOKENS = 10
@@ -155,7 +156,7 @@ class WhisperRecognizer:
             decoded = self._once(audio, language, options, options.temperatures[0])
         if not is_final:
             return decoded
-        for temperature in options.temperatures:
+        for temperature in options.temperatures[:MAX_RETRIES]:
             if not _is_loop(audio, decoded):
                 break
             with self._model.window(WHOLE_FRAMES):
