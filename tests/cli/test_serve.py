@@ -32,7 +32,14 @@ from websockets.sync.client import ClientConnection, connect
 
 from livekit.plugins.baseten._cli import app
 from livekit.plugins.baseten._cli.serve.ears import Ears
-from livekit.plugins.baseten.emulator import SphinxRecognizer, coded_speech, faults
+from livekit.plugins.baseten.emulator import (
+    ScriptRecognizer,
+    SphinxRecognizer,
+    coded_speech,
+    faults,
+)
+from livekit.plugins.baseten.emulator._recognizers.recognizer import transcript_of
+from livekit.plugins.baseten.emulator._recognizers.turn_taking import TurnTaking
 from livekit.plugins.baseten.emulator.faults.plan import Plan
 from livekit.plugins.baseten.emulator.faults.spelling import BadFault, described, listing, parsed
 
@@ -407,3 +414,14 @@ def on_a_terminal(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], Term
         finally:
             process.kill()
             os.close(ours)
+
+
+def test_speakers_take_turns_and_a_script_names_them() -> None:
+    ear = TurnTaking(ScriptRecognizer(["Ann: hello there", "and on", "Bob: hi"])).connected()
+    sound = coded_speech(2).pcm
+    heard = [transcript_of(ear.recognize(sound, is_final=True)).words for _ in range(3)]
+    assert [[(word.text, word.speaker) for word in words] for words in heard] == [
+        [("hello", "Ann"), ("there", "Ann")],
+        [("and", "SPEAKER_01"), ("on", "SPEAKER_01")],
+        [("hi", "Bob")],
+    ]

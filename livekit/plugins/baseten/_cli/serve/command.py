@@ -59,6 +59,7 @@ class _Setting:
     latency_s: float
     delay_s: float
     runtime: str
+    diarizer: bool
     plain: bool
 
 
@@ -102,6 +103,14 @@ def serve(
         str,
         typer.Option(help="Version of Whisper's runtime, such as 0.4: it refuses newer fields."),
     ] = "current",
+    diarizer: Annotated[
+        bool,
+        typer.Option(
+            "--diarizer",
+            help="Tell speakers apart, as a chain with a diarizer does: two take turns by the "
+            "utterance; in a script, the name before a colon.",
+        ),
+    ] = False,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -135,6 +144,8 @@ def serve(
         raise typer.BadParameter(mistake)
     if repeat and not fault:
         raise typer.BadParameter("--repeat is for --fault: there is nothing to repeat")
+    if diarizer and model is not ModelName.whisper:
+        raise typer.BadParameter("--diarizer is for --model whisper")
     if runtime != "current" and model is not ModelName.whisper:
         raise typer.BadParameter("--runtime is for --model whisper")
     if runtime != "current" and not re.fullmatch(r"\d+(\.\d+){0,2}", runtime):
@@ -152,6 +163,7 @@ def serve(
             latency_s=latency,
             delay_s=delay,
             runtime=runtime,
+            diarizer=diarizer,
             plain=plain or not out.is_terminal,
         )
         asyncio.run(_serve(setting))
@@ -184,6 +196,10 @@ async def _serve(setting: _Setting) -> None:
     streams = Streams(loop.time, out.print) if setting.plain else Streams(loop.time)
     async with contextlib.AsyncExitStack() as stack:
         recognizer, line = stack.enter_context(setting.ears.recognizer())
+        if setting.diarizer:
+            from ...emulator._recognizers.turn_taking import TurnTaking
+
+            recognizer = TurnTaking(recognizer)
         announced = contextlib.AsyncExitStack()  # the view ends after the server has: it shows that
         await stack.enter_async_context(announced)
         server = await stack.enter_async_context(
@@ -198,6 +214,7 @@ async def _serve(setting: _Setting) -> None:
                 latency_s=setting.latency_s,
                 delay_s=setting.delay_s,
                 runtime=setting.runtime,
+                diarizer=setting.diarizer,
                 record=False,
                 observer=streams.connection,
                 handshake_observer=streams.handshake,
@@ -235,9 +252,12 @@ def _announce(setting: _Setting, url: str, ears: str) -> None:
     out.print(f"Serving {setting.model.value} on {url}. Ctrl-C stops it.")
     out.print(f"{ears}\n")
     out.print("    from livekit.plugins import baseten")
-    out.print(f'    stt = baseten.STT({_arguments(setting.model, url)}, api_key="{key}")\n')
+    arguments = _arguments(setting.model, url, diarizer=setting.diarizer)
+    out.print(f'    stt = baseten.STT({arguments}, api_key="{key}")\n')
 
 
-def _arguments(model: ModelName, url: str) -> str:
+def _arguments(model: ModelName, url: str, *, diarizer: bool) -> str:
     endpoint = f'model_endpoint="{url}"'
+    if diarizer:
+        return f"{endpoint}, enable_diarization=True"
     return endpoint if model is ModelName.whisper else f'{endpoint}, model="{model.value}"'
