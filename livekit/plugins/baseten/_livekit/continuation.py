@@ -73,12 +73,17 @@ class Unfinished:
 
     Args:
         release: Called when nobody has gone on in time, or nobody will.
+
+    Attributes:
+        fate: As drawn above.
+        line: Of the session that has opened the stream, if one has.
     """
 
     def __init__(self, release: Callable[[], None]) -> None:
         self._release = release
         self._timer: asyncio.TimerHandle | None = None
         self.fate = Fate.OPEN
+        self.line: _Line | None = None
 
     def finish(self) -> None:
         """The stream has ended, or was closed, and had not failed before."""
@@ -129,10 +134,12 @@ class _Line:
     """The streams of one pipeline, of which each goes on from the one before if that has failed.
 
     Attributes:
-        latest: Not kept alive by this.
+        pipeline: Not kept alive by this, and neither is `latest`.
+        latest: The one that was opened last.
         is_certain: There was never more than one at a time.
     """
 
+    pipeline: weakref.ref[object]
     latest: weakref.ref[Continuable]
     is_certain: bool = True
 
@@ -156,16 +163,19 @@ class Pipelines:
         pipeline = running_pipeline()
         if pipeline is None:
             return
-        line = self._lines.setdefault(pipeline, _Line(weakref.ref(stream)))
+        line = self._lines.setdefault(pipeline, _Line(weakref.ref(pipeline), weakref.ref(stream)))
         before, line.latest = line.latest(), weakref.ref(stream)
+        stream.unfinished.line = line
         if before not in (None, stream) and before.unfinished.fate is Fate.OPEN:
             line.is_certain = False  # two at a time: a node of the user's own
 
     def successor(self, stream: Continuable) -> Successor:
         """Whether another stream will go on from this one, which has failed."""
-        for pipeline, line in self._lines.items():
-            if line.latest() is stream and is_closing(pipeline):
-                return Successor.NONE
-            if line.latest() is stream and line.is_certain and is_sessions_own(stream, pipeline):
-                return Successor.CERTAIN
-        return Successor.POSSIBLE
+        line = stream.unfinished.line
+        if line is None:
+            return Successor.POSSIBLE
+        pipeline = line.pipeline()
+        if pipeline is None or is_closing(pipeline):
+            return Successor.NONE
+        is_last = line.latest() is stream and is_sessions_own(stream, pipeline)
+        return Successor.CERTAIN if is_last and line.is_certain else Successor.POSSIBLE
