@@ -10,6 +10,7 @@ import pytest
 from livekit.plugins.baseten.emulator import (
     DecodingOptions,
     InMemoryConnection,
+    ScriptedServer,
     Transcript,
     Word,
     coded_speech,
@@ -141,3 +142,9 @@ def test_what_qwen3_is_told_reaches_the_decoder() -> None:
     model = Model(Transcript("yes"))
     qwen3(model, {"audio_language": "German", "prompt": "A call.", "keyterms": ["Tahoe", "Aria"]})
     assert (model.asked[0].language, model.asked[0].prompt) == ("de", "A call. Tahoe, Aria")
+
+
+def test_there_is_no_script_where_a_recognizer_hears() -> None:
+    server = ScriptedServer(recognizer=Model(Transcript("yes")))
+    with pytest.raises(ValueError, match="there is no script"):
+        server.hear("a table for two")
