@@ -60,7 +60,7 @@ def scenes(model: Model) -> dict[str, Callable[[], Awaitable[Scene]]]:
     return {
         **modes,
         "stt without speech_end_time": functools.partial(
-            talk, SHORT, "stt", agent=Forgetful(instructions="listen")
+            talk, SHORT, "stt", agent=lambda _: Forgetful(instructions="listen")
         ),
         "vad, server waits 2 s": functools.partial(talk, SHORT, "vad", stt_options=slow_server),
     }

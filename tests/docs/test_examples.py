@@ -199,7 +199,8 @@ class Call(voice_agent.AgentSession):
         self.answered = asyncio.Event()
         calls.append(self)
 
-    async def start(self, agent, *, room):
+    async def start(self, agent, *, room, room_options):
+        assert room_options.audio_input.sample_rate == 16_000  # what the model hears
         self.on("conversation_item_added", self.said)
         self.input.audio = Recording(RECORDING, silence_after_s=5.0)
         await super().start(agent)
@@ -248,7 +249,7 @@ def test_the_examples_use_public_names_only() -> None:
 async def test_the_test_suite_of_an_agent_passes() -> None:
     ran = await run(*python.PYTEST, "-p", "no:cacheprovider", EXAMPLES / "testing")
     assert ran.status == 0, ran.out
-    assert re.search(r"^10 passed", ran.out, re.M)
+    assert re.search(r"^11 passed", ran.out, re.M)
 
 
 NO_MICROPHONE = """
