@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from livekit.plugins.baseten.emulator import ScriptedServer, Word, faults, utterance
+from livekit.plugins.baseten.emulator import (
+    ScriptedServer,
+    Word,
+    coded_speech,
+    faults,
+    utterance,
+)
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +195,11 @@ def test_a_server_that_cannot_start_says_why_at_once(options: dict[str, Any]) ->
 def test_what_qwen3_asr_does_not_have_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Qwen3-ASR has none"):
         ScriptedServer(model="qwen3-asr", **options)
+
+
+@pytest.mark.parametrize("layout", ["hello", [1, 2]])
+def test_coded_speech_says_how_it_is_written(layout: Any) -> None:
+    with pytest.raises(TypeError, match=r"words are w1, w2 and so on.*coded_speech\(\[\(8_000"):
+        coded_speech(layout)
+    with pytest.raises(ValueError, match="silence before a word of 0 samples or more"):
+        coded_speech([(-1, 4_000)])

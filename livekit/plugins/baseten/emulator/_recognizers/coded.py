@@ -81,17 +81,30 @@ def coded_speech(
         word_samples: Length of each word, in samples, where `layout` is a number.
         trailing_samples: Silence after the last word, in samples.
         first_word: The number of the first word.
+
+    Raises:
+        TypeError: `layout` is something else: words have numbers here, and no text.
+        ValueError: A number is out of range.
     """
     if isinstance(layout, int):
         layout = [(gap_samples, word_samples)] * layout
+    if isinstance(layout, str) or not all(isinstance(each, tuple | list) for each in layout):
+        raise TypeError(
+            f"coded_speech({layout!r}): words are w1, w2 and so on, given by how many there are, "
+            "coded_speech(3), or by the silence before each and its length, in samples: "
+            "coded_speech([(8_000, 4_000), (800, 4_000)])"
+        )
     if first_word < 1 or first_word + len(layout) - 1 > MAX_WORDS:
         raise ValueError(f"words are numbered from 1 to {MAX_WORDS}")
     parts: list[np.ndarray[tuple[int], np.dtype[np.int16]]] = []
     words = []
     at = 0
     for number, (silence, length) in enumerate(layout, first_word):
-        if length < 1:
-            raise ValueError("a word has at least one sample")
+        if silence < 0 or length < 1:
+            raise ValueError(
+                f"({silence}, {length}): silence before a word of 0 samples or more, and a word of "
+                "1 or more"
+            )
         run = np.full(length, number, np.int16)
         run[:1] = -number
         parts += [np.zeros(silence, np.int16), run]
