@@ -99,6 +99,7 @@ async def test_a_stream_that_failed_says_so_to_who_listens_and_not_to_who_pushes
             await collected(stream)
         stream.push_frame(next(frames(bytes(1024))))
         stream.flush()
+        stream.end_input()
         with pytest.raises(APIStatusError):
             await collected(stream)
         await stream.aclose()

@@ -220,7 +220,8 @@ async def test_a_real_recognizer_understands_real_speech() -> None:
     with SphinxRecognizer() as recognizer:
         async with (
             serve(recognizer=recognizer, voice_detector=SileroDetector) as server,
-            client(server) as speech_to_text,
+            # The recognizer is another process, for which time here does not wait.
+            client(server, drain_timeout_s=600) as speech_to_text,
         ):
             event = await speech_to_text.recognize(frame(recording("0880")))
     said = event.alternatives[0].text.split()

@@ -100,6 +100,7 @@ def every_argument(http_session: aiohttp.ClientSession, folder: Path) -> STT:
         extra_metadata={"whisper_params": {"new": [1, "two"]}},
         preflight=True,
         drop_hallucinations=True,
+        audio_events=True,
         transform=spoken_numbers,
         replay_buffer_s=60,
         drain_timeout_s=5,

@@ -60,6 +60,11 @@ class Connector:
         self._ping_interval_s = ping_interval_s
         self._ready = PerLoop(Ready, close=Ready.aclose, abandon=Ready.abandon)
 
+    @property
+    def has_one_ready(self) -> bool:
+        """A connection is kept ready in this event loop, or is about to be."""
+        return self._ready.here().is_kept
+
     async def open(self, new_session: Callable[[], Session], *, timeout_s: float) -> Opened:
         """The connection kept ready if it fits, or a new one.
 

@@ -33,6 +33,7 @@ from .results import Results
 from .retries import Blame
 from .session import ENDED, Patience, Session, State
 from .stalls import Stalls
+from .text import has_words
 from .transform import Change, Transformed
 from .user_audio import UserAudio
 from .utterance import Utterance
@@ -81,10 +82,13 @@ class Recognition:
         replay_s: Seconds of audio kept at most for the next connection while there is none.
         preflight: See `Utterance`.
         drop_hallucinations: Make finals empty that are probably not what somebody said.
+        audio_events: Take text without words, such as "(music)", for speech.
         change: What the user makes of every text.
 
     Attributes:
         events: What happened and was not taken yet.
+        asks_to_be_sure: All that the server owed has come, and it is asked again about sound in
+            which it heard no words. Nothing is lost if it does not answer.
     """
 
     def __init__(
@@ -95,12 +99,14 @@ class Recognition:
         replay_s: float,
         preflight: bool = False,
         drop_hallucinations: bool = False,
+        audio_events: bool = False,
         change: Change | None = None,
     ) -> None:
         self.events: list[Event] = []
         self._dialect = dialect
         self._patience = patience
         self._drop_hallucinations = drop_hallucinations
+        self._audio_events = audio_events
         self._transformed = None if change is None else Transformed(change)
         self._audio = UserAudio(keep_s=replay_s)
         self._utterance = Utterance(self.events, preflight=preflight)
@@ -108,6 +114,7 @@ class Recognition:
         self._input_ended = False
         self._skipped: set[str] = set()  # kinds of messages that could not be read
         self._doubted: set[str] = set()  # kinds of times that cannot be right
+        self.asks_to_be_sure = False
         self._asked_again_at = -1  # stream position from which audio was sent a second time
         self._language = ""  # of what was spoken before
         self._failed_at = -1  # stream position from which servers were sent audio and failed
@@ -344,7 +351,7 @@ class Recognition:
             # The server heard the flush, had nothing to finish, and has heard on since.
             self._flushes.drop_before(said.heard_to - 1)
             self._utterance.answer_empty()
-        if said.text:
+        if self._is_speech(said):
             self._utterance.show(said, has_paused=lambda: results.has_paused(said))
 
     def _take_final(self, results: Results, transcript: Transcript, now: float) -> None:
@@ -368,7 +375,12 @@ class Recognition:
             if is_empty and not took_back:
                 self._utterance.answer_empty()
 
+    def _is_speech(self, said: Hypothesis) -> bool:
+        return bool(said.text) if self._audio_events else has_words(said.text)
+
     def _without_hallucination(self, said: Hypothesis) -> Hypothesis:
+        if not self._is_speech(said):
+            return said._replace(text="", words=())
         if not self._drop_hallucinations or not (said.is_suspect or said.is_unspoken):
             return said
         self.events.append(HallucinationDropped(said))
@@ -406,9 +418,12 @@ class Recognition:
     def _settle_end(self, attached: _Attached) -> None:
         """Decide what the session that has just ended has come to."""
         error = attached.session.error
-        if error is not None and not self._can_do_without(attached, error):
+        if self.asks_to_be_sure and not self._is_owed(attached):
+            self._conclude(attached)
+        elif error is not None and not self._can_do_without(attached, error):
             self._lose(attached, error)
         elif self._may_ask_again and self._is_result_missing(attached):
+            self.asks_to_be_sure = error is None and not self._is_owed(attached)
             self._ask_again(attached, "the last result is missing")
         else:
             self._conclude(attached)
@@ -422,6 +437,10 @@ class Recognition:
         # A server that acknowledges the end was not there. One that does not may have been.
         session = attached.session
         return session.is_proven and not session.dialect.acknowledges_end
+
+    def _is_owed(self, attached: _Attached) -> bool:
+        """A result is known to be missing."""
+        return attached.result_failed or self._utterance.is_owed_a_final
 
     def _is_result_missing(self, attached: _Attached) -> bool:
         """The end of the audio came before all of its results."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 from livekit.agents import stt, utils
 
 from .._connection.connector import Connector
 from .._core.clocks import EventClock
-from .._core.events import Event, Final, Hypothesis
+from .._core.errors import BasetenError
+from .._core.events import Final, Hypothesis
 from .._core.recognition import Recognition
+from .._core.text import joined
 from .._core.wire import mean_confidence
 from .._recording.nothing import NoRecording
 from .._recording.recording import Recording
@@ -48,10 +51,37 @@ async def recognized(
     recognition.push(rest, intake.position, wall_s)
     recording.pushed(rest)
     recognition.end_input()
-    events: list[Event] = []
     if not recognition.has_nothing_left:
+        carry = _Carrier(recognition, connector, timeout_s, recording)
+        try:
+            await carry.through()
+        except BasetenError:
+            if not recognition.asks_to_be_sure:
+                raise
+            await carry.to_be_sure()
+    events = recognition.take_events()
+    finals = [e.hypothesis for e in events if isinstance(e, Final) and e.hypothesis.text]
+    return speech_data(_combined(finals), EventClock())
+
+
+@dataclass
+class _Carrier:
+    """Carries a recognition over connections of its own."""
+
+    recognition: Recognition
+    connector: Connector
+    timeout_s: float
+    recording: Recording | NoRecording
+
+    async def through(self) -> None:
+        """Work with one connection until everything has been said.
+
+        Raises:
+            BasetenError: It could not be had, or ended before.
+        """
+        recognition, recording = self.recognition, self.recording
         loop = asyncio.get_running_loop()
-        opened = await connector.open(recognition.new_session, timeout_s=timeout_s)
+        opened = await self.connector.open(recognition.new_session, timeout_s=self.timeout_s)
         connection = opened.connection
         recognition.attach(connection.session, loop.time())
         tap = recording.connected(
@@ -69,9 +99,15 @@ async def recognized(
                     raise recognition.error
         finally:
             await connection.aclose()
-        events = recognition.take_events()
-    finals = [e.hypothesis for e in events if isinstance(e, Final) and e.hypothesis.text]
-    return speech_data(_combined(finals), EventClock())
+
+    async def to_be_sure(self) -> None:
+        """Ask once more about what the server heard no words in. That may fail."""
+        try:
+            await self.through()
+        except BasetenError:
+            if not self.recognition.asks_to_be_sure:
+                raise
+            self.recognition.give_up()
 
 
 def _combined(finals: list[Hypothesis]) -> Hypothesis:
@@ -81,7 +117,7 @@ def _combined(finals: list[Hypothesis]) -> Hypothesis:
     languages = [final.language for final in finals if final.language]
     speakers = {final.speaker for final in finals}
     return Hypothesis(
-        text=" ".join(final.text for final in finals),
+        text=joined(final.text for final in finals),
         start=finals[0].start,
         end=max(final.end for final in finals),
         words=words,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -169,6 +170,8 @@ class SpeechStream(BaseStream):
         """
         if self.unfinished.fate is Fate.HELD:
             self._recognition.end_input()
+            return
+        if self._has_failed:
             return
         self._check_open()
         self._push_rest()
@@ -350,12 +353,7 @@ class SpeechStream(BaseStream):
         if self._recognition.has_nothing_left:
             return
         try:
-            options = self._options
-            self._recognition.use(dialect_for(options))
-            self._take_over(await self._open(), options)
-            self._carried_since_s = self._now()
-            self._apply_options()
-            await self._connection_ended()
+            await self._heard_out()
         except BasetenError as e:
             raise self._judge(e) from None
         except Exception as e:  # noqa: BLE001
@@ -365,6 +363,26 @@ class SpeechStream(BaseStream):
             raise to_api_error(LocalProtocolError(f"{type(e).__name__}: {e}")) from None
         finally:
             await self._let_go()
+
+    async def _heard_out(self) -> None:
+        try:
+            await self._work_with_one_connection()
+        except BasetenError:
+            if not self._recognition.asks_to_be_sure:
+                raise
+            await self._let_go()
+            with contextlib.suppress(BasetenError):  # all that the server owed has come
+                await self._work_with_one_connection()
+            if self._recognition.error is not None and not self._recognition.asks_to_be_sure:
+                raise self._recognition.error from None
+
+    async def _work_with_one_connection(self) -> None:
+        options = self._options
+        self._recognition.use(dialect_for(options))
+        self._take_over(await self._open(), options)
+        self._carried_since_s = self._now()
+        self._apply_options()
+        await self._connection_ended()
 
     async def _open(self) -> Opened:
         new_session = self._recognition.new_session

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from .._core.text import joined
 
 
 @dataclass(frozen=True)
@@ -67,25 +68,6 @@ class Transcript:
         """What most of the segments are in."""
         languages = [segment.language for segment in self.segments if segment.language]
         return max(languages, key=languages.count, default=None)
-
-
-# Scripts that put no space between sentences: Thai to Khmer, kana, Chinese characters, and the
-# punctuation and full-width forms that come with them. Korean has spaces.
-_SPACELESS = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fff\u3000-\u30ff\u31f0-\u9fff\uf900-\ufaff"
-    "\uff00-\uff9f\U00020000-\U0003ffff"
-)
-_BEGINS_SPACELESS = re.compile(rf"[{_SPACELESS}]")
-_ENDS_SPACELESS = re.compile(rf"[{_SPACELESS}]$")
-
-
-def joined(texts: Iterable[str]) -> str:
-    """Texts one after the other, with a space between where their script has one."""
-    out = ""
-    for text in texts:
-        is_apart = out and not (_ENDS_SPACELESS.search(out) and _BEGINS_SPACELESS.match(text))
-        out += f" {text}" if is_apart else text
-    return out
 
 
 def writable(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from ..errors import UnreadableFrame, WrongDialect
+from ..text import joined
 from .frames import ServerWord, Transcript, mean_confidence
 from .languages import to_standard
 
@@ -83,7 +84,7 @@ def transcript(raw: dict[str, Any]) -> Transcript:
 
 def _read(raw: dict[str, Any], segments: list[dict[str, Any]]) -> Transcript:
     words = tuple(_words(segments))
-    text = " ".join([t for t in [_text(s.get("text")) for s in segments] if t])
+    text = joined(t for t in [_text(s.get("text")) for s in segments] if t)
     if not text:
         text = _text(raw.get("transcript", raw.get("text")))
     speakers = [speaker for s in segments if (speaker := _speaker(s)) is not None]
