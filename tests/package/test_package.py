@@ -192,7 +192,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_connection": {"_core"},
     "_recording": {"_core", "_connection", "version"},
     "_livekit": {"_core", "_connection", "_recording"},
-    "_transcription": {"_livekit"},
+    "_transcription": {"_core", "_livekit"},
     "stt": {"_core", "_connection", "_recording", "_livekit", "_transcription"},
     "transcription": {"_transcription"},
     "_plugin": {"version", "_livekit", "stt"},
