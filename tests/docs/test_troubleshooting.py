@@ -153,7 +153,7 @@ CAUSES: dict[str, tuple[str, dict[str, Any], tuple[faults.Entry, ...]]] = {
     "version 2": ("speaks the unified speech-to-text protocol v2", {}, (V2,)),
     "no WebSockets": ("the deployment takes no WebSockets", {}, (faults.Close(1003),)),
     "gives up": ("STREAM_ERROR: something broke", {}, (faults.Error(then_close=1000),) * 2),
-    "cut": ("connection lost (close code 1006)", {}, (faults.Reset(8_000),)),
+    "cut": ("connection lost: cut off without a close frame", {}, (faults.Reset(8_000),)),
     "fails once": ("reports a problem and goes on", {}, (faults.FailTranscription(),)),
     "nonsense": ("skipping messages that cannot be read: not JSON", {}, (faults.Garbage(),)),
 }

@@ -111,6 +111,9 @@ class ServerFailed(BasetenError):
         self.permanent: Final = permanent
 
 
+_NO_CLOSE_FRAME = 1006
+
+
 class SessionLost(BasetenError):
     """
     Attributes:
@@ -125,6 +128,8 @@ class SessionLost(BasetenError):
 
     def __str__(self) -> str:
         detail = f": {self.reason}" if self.reason else ""
+        if self.code == _NO_CLOSE_FRAME:  # no server has said that
+            return f"connection lost{detail}"
         return f"connection lost (close code {self.code}){detail}"
 
 
