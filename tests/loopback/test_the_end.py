@@ -126,6 +126,19 @@ async def test_the_end_with_a_server_that_is_silent_each_time(silence: faults.Fa
             assert len(listener.said()) >= len(words) - 2  # interims come every half second
 
 
+@pytest.mark.usefixtures("soon")
+async def test_the_end_with_a_model_that_is_too_slow_each_time_is_an_error() -> None:
+    """Nothing was shown and nothing came: that somebody spoke is known all the same."""
+    async with (
+        serve(latency_s=600.0) as server,
+        calling(server, BRIEFLY, drain_timeout_s=0.3) as listener,
+    ):
+        listener.push(SPEECH.pcm)
+        listener.stream.end_input()
+        with pytest.raises(APIError, match="no last result"):
+            await listener.ended()
+
+
 async def test_the_end_of_a_stream_that_never_heard_anything() -> None:
     async with serve() as server, calling(server) as listener:
         listener.stream.end_input()

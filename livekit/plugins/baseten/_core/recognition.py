@@ -422,9 +422,13 @@ class Recognition:
             self._conclude(attached)
         elif error is not None and not self._can_do_without(attached, error):
             self._lose(attached, error)
-        elif self._may_ask_again and self._is_result_missing(attached):
+        elif not self._is_result_missing(attached):
+            self._conclude(attached)
+        elif self._may_ask_again:
             self.asks_to_be_sure = error is None and not self._is_owed(attached)
             self._ask_again(attached, "the last result is missing")
+        elif error is not None:
+            self._lose(attached, error)  # twice too slow is no proof that nothing was said
         else:
             self._conclude(attached)
 
