@@ -28,7 +28,7 @@ DEFAULT_METADATA = {
         "sample_rate": 16000,
         "enable_partial_transcripts": True,
         "partial_transcript_interval_s": 0.5,
-        "final_transcript_max_duration_s": 30,
+        "final_transcript_max_duration_s": 29,
     },
     "streaming_vad_config": {
         "threshold": 0.5,

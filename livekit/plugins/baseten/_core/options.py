@@ -78,7 +78,7 @@ class Options(BaseModel, frozen=True):
     ] = 0.5
     final_transcript_max_duration_s: Annotated[
         int, Field(ge=1, le=30), Sent(_STREAMING, "final_transcript_max_duration_s")
-    ] = 30
+    ] = 29
     # Word times need an aligner on a deployment of Qwen3-ASR, which few have.
     show_word_timestamps: Annotated[
         bool, Sent(_WHISPER, "show_word_timestamps"), DefaultOf("qwen3-asr", False)
