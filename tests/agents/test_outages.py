@@ -276,7 +276,9 @@ def others() -> dict[str, Played[Any]]:
 
 
 def lost_s(played: Played[Scene]) -> float:
-    return sum(stream.stream.lost_audio_s for stream in played.value.streams)
+    """Added up in whole samples: a sum of seconds may be rounded to another tenth."""
+    lost = sum(round(each.stream.lost_audio_s * SAMPLE_RATE_HZ) for each in played.value.streams)
+    return lost / SAMPLE_RATE_HZ
 
 
 def warnings_of(played: Played[Any], said: str) -> list[str]:
