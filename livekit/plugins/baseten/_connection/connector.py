@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import aiohttp
 
@@ -20,6 +21,8 @@ from .loops import PerLoop
 from .ready import Ready
 from .socket import Socket
 from .timeout import timeout
+
+T = TypeVar("T")
 
 _PROGRESS_EVERY_S = 10.0
 
@@ -88,23 +91,11 @@ class Connector:
         Raises:
             BasetenError: The last failure when time is up, or one that would repeat itself.
         """
-        started_s, attempt = _now(), 0
-        progress = asyncio.create_task(_report_progress(timeout_s), name="baseten-waking")
-        try:
-            while True:
-                left_s = timeout_s - (_now() - started_s)
-                try:
-                    with _timed_out_after(timeout_s):
-                        opened = await self.open(new_session, timeout_s=max(left_s, 0.001))
-                    return Opened(opened.connection, _now() - started_s, opened.is_reused)
-                except BasetenError as e:
-                    delay_s = _delay_s(e, attempt)
-                    if not rule_for(e).may_be_waking or _now() + delay_s >= started_s + timeout_s:
-                        raise
-                attempt += 1
-                await asyncio.sleep(delay_s)
-        finally:
-            progress.cancel()
+        started_s = _now()
+        opened = await _patiently(
+            lambda left_s: self.open(new_session, timeout_s=left_s), timeout_s
+        )
+        return Opened(opened.connection, _now() - started_s, opened.is_reused)
 
     def prepare(self, new_session: Callable[[], Session], *, timeout_s: float) -> None:
         """Open a connection now that the next `open` of the same options takes over.
@@ -125,31 +116,29 @@ class Connector:
         Raises:
             BasetenError: It did not within ``timeout_s``, or never would.
         """
-        started_s, attempt = _now(), 0
-        while True:
-            left_s = max(timeout_s - (_now() - started_s), 0.001)
-            with _timed_out_after(timeout_s):
-                connection = (await self.open_patiently(new_session, timeout_s=left_s)).connection
-            left_s = max(timeout_s - (_now() - started_s), 0.001)
-            try:
-                async with timeout(left_s):
-                    await connection.proven()
-            except asyncio.CancelledError:
-                self.close_later(connection)
-                raise
-            except (BasetenError, asyncio.TimeoutError) as e:
-                self.close_later(connection)
-                if isinstance(e, asyncio.TimeoutError):
-                    raise ConnectTimedOut(timeout_s) from None
-                delay_s = _delay_s(e, attempt)
-                if not rule_for(e).may_be_waking or _now() + delay_s >= started_s + timeout_s:
-                    raise
-            else:
-                kept = asyncio.create_task(_as_it_is(connection), name="baseten-prewarm")
-                self._ready.here().keep(kept)
-                return _now() - started_s
-            attempt += 1
-            await asyncio.sleep(delay_s)
+        started_s = _now()
+        connection = await _patiently(
+            lambda left_s: self._open_proven(new_session, timeout_s=left_s), timeout_s
+        )
+        kept = asyncio.create_task(_as_it_is(connection), name="baseten-prewarm")
+        self._ready.here().keep(kept)
+        return _now() - started_s
+
+    async def prove(self, connection: Connection, *, timeout_s: float) -> None:
+        """Wait until the server has taken the metadata; a connection of which it has not is closed.
+
+        Raises:
+            BasetenError: It did not within ``timeout_s``, or the connection ended before.
+        """
+        try:
+            async with timeout(timeout_s):
+                await connection.proven()
+        except asyncio.TimeoutError:
+            self.close_later(connection)
+            raise ConnectTimedOut(timeout_s) from None
+        except (BasetenError, asyncio.CancelledError):
+            self.close_later(connection)
+            raise
 
     def close_later(self, connection: Connection) -> None:
         """Close ``connection`` in the background."""
@@ -158,6 +147,15 @@ class Connector:
     async def aclose(self) -> None:
         """Close the connections kept ready, and wait for those that are being closed."""
         await self._ready.aclose()
+
+    async def _open_proven(
+        self, new_session: Callable[[], Session], *, timeout_s: float
+    ) -> Connection:
+        started_s = _now()
+        connection = (await self.open(new_session, timeout_s=timeout_s)).connection
+        left_s = max(timeout_s - (_now() - started_s), 0.001)
+        await self.prove(connection, timeout_s=left_s)
+        return connection
 
     async def _open_new(self, session: Session, *, timeout_s: float) -> Connection:
         """A connection that nobody opened before, for ``session``.
@@ -184,6 +182,35 @@ def _timed_out_after(timeout_s: float) -> Iterator[None]:
         yield
     except ConnectTimedOut:
         raise ConnectTimedOut(timeout_s) from None
+
+
+async def _patiently(attempt: Callable[[float], Awaitable[T]], timeout_s: float) -> T:
+    """What ``attempt`` comes to in the end: tried again for what a waking model refuses.
+    Says every ten seconds that it waits.
+
+    Args:
+        attempt: Given the seconds that are left.
+        timeout_s: In all.
+
+    Raises:
+        BasetenError: The last failure when time is up, or one that would repeat itself.
+    """
+    started_s, attempts = _now(), 0
+    progress = asyncio.create_task(_report_progress(timeout_s), name="baseten-waking")
+    try:
+        while True:
+            left_s = timeout_s - (_now() - started_s)
+            try:
+                with _timed_out_after(timeout_s):
+                    return await attempt(max(left_s, 0.001))
+            except BasetenError as e:
+                delay_s = _delay_s(e, attempts)
+                if not rule_for(e).may_be_waking or _now() + delay_s >= started_s + timeout_s:
+                    raise
+            attempts += 1
+            await asyncio.sleep(delay_s)
+    finally:
+        progress.cancel()
 
 
 def _now() -> float:

@@ -15,7 +15,7 @@ from livekit.agents import APIError
 
 from .._connection.connector import Connector, Opened
 from .._connection.timeout import timeout
-from .._core.errors import BasetenError, ConnectTimedOut
+from .._core.errors import BasetenError
 from .._core.options import Options
 from .._core.retries import Refusals
 from .._core.session import Patience, Session
@@ -106,15 +106,11 @@ class Changeover:
         opened = await self._connector.open(
             lambda: Session(dialect, self._patience), timeout_s=self._connect_timeout_s
         )
+        await self._connector.prove(opened.connection, timeout_s=self._connect_timeout_s)
         try:
-            async with timeout(self._connect_timeout_s):
-                await opened.connection.proven()
             await self._pause()
             if opened.connection.session.error is not None:
                 raise opened.connection.session.error
-        except asyncio.TimeoutError:
-            self._connector.close_later(opened.connection)
-            raise ConnectTimedOut(self._connect_timeout_s) from None
         except (BasetenError, asyncio.CancelledError):
             self._connector.close_later(opened.connection)
             raise
