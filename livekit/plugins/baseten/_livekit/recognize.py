@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 
 from livekit.agents import stt, utils
 
 from .._connection.connector import Connector
 from .._core.clocks import EventClock
-from .._core.errors import BasetenError
 from .._core.events import Final, Hypothesis
 from .._core.recognition import Recognition
 from .._core.text import joined
@@ -18,6 +16,7 @@ from .._core.wire import mean_confidence
 from .._recording.nothing import NoRecording
 from .._recording.recording import Recording
 from .audio import Intake
+from .precaution import heard_out
 from .speech_events import speech_data
 
 
@@ -52,62 +51,42 @@ async def recognized(
     recording.pushed(rest)
     recognition.end_input()
     if not recognition.has_nothing_left:
-        carry = _Carrier(recognition, connector, timeout_s, recording)
-        try:
-            await carry.through()
-        except BasetenError:
-            if not recognition.asks_to_be_sure:
-                raise
-            await carry.to_be_sure()
+        await heard_out(recognition, lambda: _carried(recognition, connector, timeout_s, recording))
     events = recognition.take_events()
     finals = [e.hypothesis for e in events if isinstance(e, Final) and e.hypothesis.text]
     return speech_data(_combined(finals), EventClock())
 
 
-@dataclass
-class _Carrier:
-    """Carries a recognition over connections of its own."""
+async def _carried(
+    recognition: Recognition,
+    connector: Connector,
+    timeout_s: float,
+    recording: Recording | NoRecording,
+) -> None:
+    """Work with one connection until everything has been said.
 
-    recognition: Recognition
-    connector: Connector
-    timeout_s: float
-    recording: Recording | NoRecording
-
-    async def through(self) -> None:
-        """Work with one connection until everything has been said.
-
-        Raises:
-            BasetenError: It could not be had, or ended before.
-        """
-        recognition, recording = self.recognition, self.recording
-        loop = asyncio.get_running_loop()
-        opened = await self.connector.open(recognition.new_session, timeout_s=self.timeout_s)
-        connection = opened.connection
-        recognition.attach(connection.session, loop.time())
-        tap = recording.connected(
-            open_for_s=loop.time() - connection.opened_s,
-            handshake_s=connection.handshake_s,
-            acquire_s=opened.acquire_s,
-            is_reused=opened.is_reused,
-        )
-        connection.carry(recognition, lambda: recognition.advance(loop.time()), tap)
-        try:
-            while not recognition.is_done:
-                await connection.ended()
-                recognition.advance(loop.time())
-                if recognition.error is not None:
-                    raise recognition.error
-        finally:
-            await connection.aclose()
-
-    async def to_be_sure(self) -> None:
-        """Ask once more about what the server heard no words in. That may fail."""
-        try:
-            await self.through()
-        except BasetenError:
-            if not self.recognition.asks_to_be_sure:
-                raise
-            self.recognition.give_up()
+    Raises:
+        BasetenError: It could not be had, or ended before.
+    """
+    loop = asyncio.get_running_loop()
+    opened = await connector.open(recognition.new_session, timeout_s=timeout_s)
+    connection = opened.connection
+    recognition.attach(connection.session, loop.time())
+    tap = recording.connected(
+        open_for_s=loop.time() - connection.opened_s,
+        handshake_s=connection.handshake_s,
+        acquire_s=opened.acquire_s,
+        is_reused=opened.is_reused,
+    )
+    connection.carry(recognition, lambda: recognition.advance(loop.time()), tap)
+    try:
+        while not recognition.is_done:
+            await connection.ended()
+            recognition.advance(loop.time())
+            if recognition.error is not None:
+                raise recognition.error
+    finally:
+        await connection.aclose()
 
 
 def _combined(finals: list[Hypothesis]) -> Hypothesis:

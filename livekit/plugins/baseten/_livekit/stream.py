@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from .audio import Intake
 from .base import BaseStream
 from .continuation import Fate, Pipelines, Successor, Unfinished, Work
 from .options_change import Changeover
+from .precaution import heard_out
 from .speech_events import SpeechEvents, SpokenEvent
 from .warnings import Notice, Notices
 
@@ -353,7 +353,7 @@ class SpeechStream(BaseStream):
         if self._recognition.has_nothing_left:
             return
         try:
-            await self._heard_out()
+            await heard_out(self._recognition, self._work_with_one_connection)
         except BasetenError as e:
             raise self._judge(e) from None
         except Exception as e:  # noqa: BLE001
@@ -364,19 +364,8 @@ class SpeechStream(BaseStream):
         finally:
             await self._let_go()
 
-    async def _heard_out(self) -> None:
-        try:
-            await self._work_with_one_connection()
-        except BasetenError:
-            if not self._recognition.asks_to_be_sure:
-                raise
-            await self._let_go()
-            with contextlib.suppress(BasetenError):  # all that the server owed has come
-                await self._work_with_one_connection()
-            if self._recognition.error is not None and not self._recognition.asks_to_be_sure:
-                raise self._recognition.error from None
-
     async def _work_with_one_connection(self) -> None:
+        await self._let_go()
         options = self._options
         self._recognition.use(dialect_for(options))
         self._take_over(await self._open(), options)
