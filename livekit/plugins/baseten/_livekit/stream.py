@@ -190,7 +190,7 @@ class SpeechStream(BaseStream):
             ValueError: This stream has not failed, or somebody goes on from it already.
         """
         self.unfinished.take()
-        self._recognition.push(self._intake.rest(), self._intake.position, _wall_s())
+        self._push_rest()
         journal = self._recognition.journal
         pcm = journal.read(journal.start, journal.stop)
         self._recognition.drop_rest()
@@ -315,12 +315,12 @@ class SpeechStream(BaseStream):
             ValueError: This stream has not failed, or somebody goes on from it already.
         """
         self.unfinished.take()
-        recognition, stop = self._recognition, self._intake.position
-        recognition.push(self._intake.rest(), stop, _wall_s())
+        self._push_rest()
+        stop = self._intake.position
         self._work.clock.begin(stop)
         keeps_times = keeps_times and stop > 0
         return Work(
-            recognition,
+            self._recognition,
             self._work.clock,
             stop,
             goes_on=True,
@@ -336,7 +336,7 @@ class SpeechStream(BaseStream):
 
     def _keep_flush(self) -> None:
         if self.unfinished.fate is Fate.HELD:
-            self._recognition.push(self._intake.rest(), self._intake.position, _wall_s())
+            self._push_rest()
             self._recognition.flush()
 
     def _lose_rest(self) -> None:
