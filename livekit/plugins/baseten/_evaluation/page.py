@@ -6,13 +6,10 @@ script run but the page's own.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 
-from .._report.sound import encoded
+from .._report.standalone import part, policy, sound_url
 from .figures import figures_of
 from .hearing import Heard
 from .pictures import lane, scatter, wave
@@ -22,11 +19,7 @@ from .words import Comparison
 
 def page(scores: Sequence[Score], advice: Sequence[str], *, has_delays: bool, about: str) -> str:
     """The page, as text to be written in UTF-8."""
-    style, script = _part("page.css"), _part("page.js")
-    policy = (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; media-src data:; "
-        f"style-src {_digest(style)}; script-src {_digest(script)}"
-    )
+    style, script = (part(__package__, name) for name in ("page.css", "page.js"))
     first = scores[0]
     counts = f"{len(first.results)} recordings, {first.utterances} utterances, {about}"
     clips = [_clip(scores, index) for index in _worst_first(scores)]
@@ -40,20 +33,11 @@ def page(scores: Sequence[Score], advice: Sequence[str], *, has_delays: bool, ab
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(style, script)}">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>What was heard</title><style>{style}</style></head>"
         f"<body>{''.join(body)}<script>{script}</script></body></html>"
     )
-
-
-def _part(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest())
-    return f"'sha256-{digest.decode('ascii')}'"
 
 
 def _worst_first(scores: Sequence[Score]) -> list[int]:
@@ -101,8 +85,7 @@ def _clip(scores: Sequence[Score], index: int) -> str:
 def _sound(heard: Heard) -> str:
     if not len(heard.pcm):
         return ""
-    audio = base64.b64encode(encoded(heard.pcm)).decode("ascii")
-    return f'<audio preload="auto" src="data:audio/webm;base64,{audio}"></audio>'
+    return f'<audio preload="auto" src="{sound_url(heard.pcm)}"></audio>'
 
 
 def _said(result: Result) -> str:

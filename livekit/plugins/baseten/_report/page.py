@@ -6,13 +6,10 @@ shown as text only, under a policy that lets no script run but the page's own.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import json
 import re
 from dataclasses import asdict
-from importlib.resources import files
 from typing import Any
 
 from .._core.clocks import SAMPLE_RATE_HZ
@@ -20,40 +17,28 @@ from .axis import Axis
 from .call import Call, made_out, median, p99
 from .log import log
 from .reading import Recorded
-from .sound import encoded, peaks
+from .sound import peaks
+from .standalone import part, policy, sound_url
 
 
 def page(recorded: Recorded) -> str:
     """The page, as text to be written in UTF-8."""
     pcm = recorded.pcm if recorded.pcm is not None and len(recorded.pcm) else None
     axis = Axis(recorded.lines, None if pcm is None else len(pcm))
-    style = _part("page.css")
-    scripts = {name: _part(f"{name}.js") for name in ("page", "lanes", "lists")}
+    style = part(__package__, "page.css")
+    scripts = {name: part(__package__, f"{name}.js") for name in ("page", "lanes", "lists")}
     sound = ""
     if pcm is not None:
-        audio = base64.b64encode(encoded(pcm)).decode("ascii")
-        sound = f'<audio id="audio" preload="auto" src="data:audio/webm;base64,{audio}"></audio>'
+        sound = f'<audio id="audio" preload="auto" src="{sound_url(pcm)}"></audio>'
     parts = {
         "title": html.escape(_title(recorded)),
-        "policy": (
-            "default-src 'none'; base-uri 'none'; form-action 'none'; media-src data:; "
-            f"style-src {_digest(style)}; script-src {' '.join(map(_digest, scripts.values()))}"
-        ),
+        "policy": policy(style, *scripts.values()),
         "style": style,
         **scripts,
         "audio": sound,
         "data": _inert(_data(recorded, axis)),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _part("page.html"))
-
-
-def _part(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest())
-    return f"'sha256-{digest.decode('ascii')}'"
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], part(__package__, "page.html"))
 
 
 def _inert(data: dict[str, Any]) -> str:
