@@ -16,16 +16,22 @@ import trustme
 from numpy.typing import NDArray
 
 from livekit import rtc
+from livekit.agents import APIConnectOptions
 from livekit.agents import stt as lk
 from livekit.plugins import baseten
 from livekit.plugins.baseten._core.wire import dialect_for
-from livekit.plugins.baseten.emulator import Server
+from livekit.plugins.baseten.emulator import Server, coded_speech
 
 KEY = "k3y.that-nobody-may-ever-read"
 ENDPOINT = "wss://model-abc123.api.baseten.co/environments/production/websocket"
 PATIENCE_S = 20.0  # for what takes milliseconds; a test that needs it has failed
 
 Kind = lk.SpeechEventType
+
+ONE_TRY = APIConnectOptions(max_retry=0, timeout=10.0)
+
+# Two utterances, with a pause between them that ends the first.
+SPEECH = coded_speech([(1600, 4000), (800, 4000), (16_000, 4000)], trailing_samples=8000)
 
 
 def new_stt(server: Server | str = ENDPOINT, **options: Any) -> baseten.STT:

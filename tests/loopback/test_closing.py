@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from kit.client import (
     PATIENCE_S,
+    SPEECH,
     Kind,
     an_stt,
     collected,
@@ -33,11 +34,6 @@ from livekit.plugins.baseten.emulator import (
 )
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
-
-ONE_TRY = APIConnectOptions(max_retry=0, timeout=10.0)
-
-# Two utterances, with a pause between them that ends the first.
-SPEECH = coded_speech([(1600, 4000), (800, 4000), (16_000, 4000)], trailing_samples=8000)
 
 
 # The end

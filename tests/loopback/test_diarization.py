@@ -20,6 +20,7 @@ from livekit.plugins.baseten.emulator import (
     CodedRecognizer,
     CodedSpeech,
     Diarizer,
+    Server,
     Word,
     coded_speech,
     faults,
@@ -211,14 +212,10 @@ async def test_words_without_a_full_stop_come_at_the_end(text: str, flush: bool,
     assert [w for data in spoken(events) for w in data.text.split()] == [w for w, _ in talk.words]
 
 
-@pytest.mark.parametrize(
-    "text", ["so then", "Hello. so/B then/B", "yes please | no/B thanks/B | may be"]
-)
-async def test_by_default_nothing_is_held_back(text: str) -> None:
-    """Words without a full stop are final at the pause, by whoever said them."""
-    talk = Talk(text)
+async def heard_before_the_end(talk: Talk, diarizer: Diarizer) -> Server:
+    """Every word of ``talk`` is said before the input ends, and nothing is wrong with it after."""
     async with (
-        serve(recognizer=talk, diarizer=AT_ONCE) as server,
+        serve(recognizer=talk, diarizer=diarizer) as server,
         client(server, enable_diarization=True) as speech_to_text,
         listening(speech_to_text) as listener,
     ):
@@ -226,7 +223,17 @@ async def test_by_default_nothing_is_held_back(text: str) -> None:
         await listener.until(lambda: len(listener.said()) == len(talk.words))
         listener.stream.end_input()
         talk.check(await listener.ended())
-        assert len(server.handshakes) == 1
+    return server
+
+
+@pytest.mark.parametrize(
+    "text", ["so then", "Hello. so/B then/B", "yes please | no/B thanks/B | may be"]
+)
+async def test_by_default_nothing_is_held_back(text: str) -> None:
+    """Words without a full stop are final at the pause, by whoever said them."""
+    talk = Talk(text)
+    server = await heard_before_the_end(talk, AT_ONCE)
+    assert len(server.handshakes) == 1
 
 
 @pytest.mark.parametrize("at", range(14_000, 90_000, 5500))
@@ -353,16 +360,8 @@ async def test_a_final_that_waits_for_its_speaker_is_waited_for(
     for phase in Phase:
         monkeypatch.setitem(stalls._UTTERANCE_SILENCE_S, phase, 0.1)
     talk = Talk("Good morning. | Who/B are/B you?/B")
-    async with (
-        serve(recognizer=talk, diarizer=Diarizer(max_wait_s=1.0)) as server,
-        client(server, enable_diarization=True) as speech_to_text,
-        listening(speech_to_text) as listener,
-    ):
-        listener.push(talk.speech.pcm)
-        await listener.until(lambda: len(listener.said()) == len(talk.words))
-        listener.stream.end_input()
-        talk.check(await listener.ended())
-        assert len(server.connections) == 1
+    server = await heard_before_the_end(talk, Diarizer(max_wait_s=1.0))
+    assert len(server.connections) == 1
 
 
 # Out of order, and odd

@@ -12,6 +12,8 @@ import pytest
 import trustme
 from kit.client import (
     KEY,
+    ONE_TRY,
+    SPEECH,
     an_stt,
     certified,
     collected,
@@ -31,17 +33,11 @@ from livekit.agents import (
 from livekit.agents import stt as lk
 from livekit.plugins.baseten.emulator import (
     Server,
-    coded_speech,
     faults,
     serve,
 )
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
-
-ONE_TRY = APIConnectOptions(max_retry=0, timeout=10.0)
-
-# Two utterances, with a pause between them that ends the first.
-SPEECH = coded_speech([(1600, 4000), (800, 4000), (16_000, 4000)], trailing_samples=8000)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 import trustme
 from kit.client import (
+    SPEECH,
     an_stt,
     certified,
     errors_of,
@@ -20,21 +21,14 @@ from kit.client import (
 
 from livekit.agents import (
     APIConnectionError,
-    APIConnectOptions,
     utils,
 )
 from livekit.plugins.baseten.emulator import (
     Server,
-    coded_speech,
     serve,
 )
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
-
-ONE_TRY = APIConnectOptions(max_retry=0, timeout=10.0)
-
-# Two utterances, with a pause between them that ends the first.
-SPEECH = coded_speech([(1600, 4000), (800, 4000), (16_000, 4000)], trailing_samples=8000)
 
 
 # Sessions of HTTP

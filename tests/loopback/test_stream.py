@@ -12,6 +12,7 @@ import pytest
 from kit.client import (
     KEY,
     PATIENCE_S,
+    SPEECH,
     Kind,
     an_stt,
     collected,
@@ -30,7 +31,6 @@ from kit.client import (
 from unit.test_audio import lag, reference, voice
 
 from livekit.agents import (
-    APIConnectOptions,
     APIError,
 )
 from livekit.agents.types import TimedString
@@ -45,11 +45,7 @@ from livekit.plugins.baseten.emulator import (
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
-ONE_TRY = APIConnectOptions(max_retry=0, timeout=10.0)
 TOLERANCE_S = 1e-4  # a sample is 0.00006 s
-
-# Two utterances, with a pause between them that ends the first.
-SPEECH = coded_speech([(1600, 4000), (800, 4000), (16_000, 4000)], trailing_samples=8000)
 
 
 # Audio
