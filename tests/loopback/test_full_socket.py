@@ -68,7 +68,7 @@ async def pushed(stream: baseten.SpeechStream) -> None:
 
 async def until_full(stream: baseten.SpeechStream) -> None:
     """Until the client's socket takes no more."""
-    while (held := stream._connection) is None or not held._socket.is_full:  # noqa: ASYNC110
+    while (held := stream._connections.current) is None or not held._socket.is_full:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
 
 

@@ -42,10 +42,11 @@ from ._livekit.arguments import (
     is_true,
     options_in,
 )
+from ._livekit.connections import Limits
 from ._livekit.continuation import Pipelines, Work
 from ._livekit.http_session import HttpSession
 from ._livekit.recognize import recognized
-from ._livekit.stream import Limits, SpeechStream
+from ._livekit.stream import SpeechStream
 from ._livekit.transform import Transform, Transforming
 from ._recording.nothing import NoRecorder
 from ._recording.recording import Recorder

@@ -16,6 +16,7 @@ from .._core.wire import mean_confidence
 from .._recording.nothing import NoRecording
 from .._recording.recording import Recording
 from .audio import Intake
+from .connections import carry
 from .precaution import heard_out
 from .speech_events import speech_data
 
@@ -71,14 +72,7 @@ async def _carried(
     loop = asyncio.get_running_loop()
     opened = await connector.open(recognition.new_session, timeout_s=timeout_s)
     connection = opened.connection
-    recognition.attach(connection.session, loop.time())
-    tap = recording.connected(
-        open_for_s=loop.time() - connection.opened_s,
-        handshake_s=connection.handshake_s,
-        acquire_s=opened.acquire_s,
-        is_reused=opened.is_reused,
-    )
-    connection.carry(recognition, lambda: recognition.advance(loop.time()), tap)
+    carry(recognition, opened, recording, lambda: recognition.advance(loop.time()))
     try:
         while not recognition.is_done:
             await connection.ended()

@@ -1,4 +1,4 @@
-"""The public stream: hands audio to its recognition, and events to LiveKit. Opens connections."""
+"""The public stream: hands audio to its recognition, and events to LiveKit."""
 
 from __future__ import annotations
 
@@ -6,50 +6,27 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from typing_extensions import Self, Unpack
 
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, stt
 
-from .._connection.connection import Connection
 from .._connection.connector import Connector, Opened
 from .._connection.loops import is_running_here, run_in
 from .._core.clocks import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ
-from .._core.errors import BasetenError, LocalProtocolError, MetadataRefused
 from .._core.events import AudioLost, Final, Interim, Preflight
 from .._core.options import Options
-from .._core.retries import Blame, Refusals, Worth, asked_wait_s, blame, rule_for, worth
-from .._core.session import Patience
 from .._core.wire import dialect_for
 from .._recording.nothing import NoRecorder
 from .._recording.recording import Recorder
-from ..log import logger
-from .api_errors import to_api_error
 from .arguments import OptionChanges, changed_options
 from .audio import Intake
 from .base import BaseStream
+from .connections import Calls, Connections, Limits
 from .continuation import Fate, Pipelines, Successor, Unfinished, Work
-from .options_change import Changeover
-from .precaution import heard_out
 from .speech_events import SpeechEvents, SpokenEvent
 from .warnings import Notice, Notices
-
-
-@dataclass(frozen=True)
-class Limits:
-    """A stream's limits, in seconds: arguments of `STT` that are described there.
-
-    Attributes:
-        hold_s: How long what a failed stream had not finished waits for another to go on. 0 where
-            none will.
-    """
-
-    patience: Patience
-    replay_buffer_s: float
-    cold_start_timeout_s: float
-    hold_s: float
 
 
 class SpeechStream(BaseStream):
@@ -68,26 +45,15 @@ class SpeechStream(BaseStream):
         recorder: Recorder | NoRecorder,
         source: str = "",
     ) -> None:
-        self._connector = connector
-        self._options = options
-        self._options_tried = options  # those of the connection
-        self._options_accepted: Options | None = None  # the last that a server has taken
         self._limits = limits
         self._work = work
         self._pipelines = pipelines
         self._intake = Intake(work.start)
         self._recognition = recognition = work.recognition
         self.unfinished = Unfinished(self._lose_rest)
-        self._blame = Blame.NO  # of the audio, for the last error
-        self._is_first_outage = not work.goes_on
         request_id = f"baseten-{uuid.uuid4().hex[:12]}"
-        self._speech_events = SpeechEvents(request_id, self._recognition.wall.at)
+        self._speech_events = SpeechEvents(request_id, recognition.wall.at)
         self._recording = recorder.start(request_id, options, source)
-        self._connect_timeout_s = conn_options.timeout
-        self._connection: Connection | None = None
-        self._carried_since_s = 0.0
-        self._refusals = Refusals()
-        self._retry_after_s = 0.0
         self._notices = Notices(
             replay_buffer_s=limits.replay_buffer_s,
             lost_before=work.lost_samples,
@@ -97,24 +63,30 @@ class SpeechStream(BaseStream):
         self._offset_s = 0.0
         if work.goes_on:
             self._recording.went_on(recognition.journal)
+        self._connections = connections = Connections(
+            connector,
+            recognition,
+            self._recording,
+            options=options,
+            limits=limits,
+            connect_timeout_s=conn_options.timeout,
+            calls=Calls(
+                received=self._emit,
+                taken_over=self._taken_over,
+                worked=self._give_budget_back,
+                change_failed=self._report,
+                retry_delays_s=self._retry_delays_s,
+            ),
+            goes_on=work.goes_on,
+        )
         super().__init__(
             stt=stt,
             conn_options=conn_options,
-            retry_after_s=lambda: self._retry_after_s,
-            are_later=lambda: not self._is_first_outage,
+            retry_after_s=lambda: connections.retry_after_s,
+            are_later=lambda: not connections.is_first_outage,
         )
         if recognition.has_input_ended:
             self._end_input()
-        self._changeover = Changeover(
-            connector,
-            connect_timeout_s=self._connect_timeout_s,
-            patience=limits.patience,
-            refusals=self._refusals,
-            retry_delays_s=self._retry_delays_s,
-            is_pausing=lambda: recognition.is_pausing,
-            succeeded=self._changed_over,
-            failed=self._change_failed,
-        )
 
     # What LiveKit and users call
 
@@ -140,8 +112,8 @@ class SpeechStream(BaseStream):
         pcm = self._intake.converted(frame)
         self._recording.pushed(pcm)
         self._recognition.push(pcm, self._intake.position, _wall_s())
-        if self._connection is not None:
-            self._connection.send()
+        if (connection := self._connections.current) is not None:
+            connection.send()
         if self._recognition.events:
             self._emit()
 
@@ -246,7 +218,7 @@ class SpeechStream(BaseStream):
     @property
     def options(self) -> Options:
         """The options of this stream. After a change, those that it is about to use."""
-        return self._options
+        return self._connections.options
 
     def update_options(self, **changes: Unpack[OptionChanges]) -> None:
         """Change options of this stream alone; see `STT.update_options`.
@@ -254,7 +226,7 @@ class SpeechStream(BaseStream):
         Raises:
             ValueError: An argument is out of range; nothing has changed then.
         """
-        options = self._options.updated(**changed_options(changes))
+        options = self.options.updated(**changed_options(changes))
         dialect_for(options)
         self.use_options(options)
 
@@ -264,10 +236,8 @@ class SpeechStream(BaseStream):
             if self._loop.is_running():
                 self._loop.call_soon_threadsafe(self.use_options, options)
             return
-        if options != self._options:
-            self._options = options
-            self._recording.changed(options)
-            self._apply_options()
+        if options != self.options:
+            self._connections.use(options)
 
     # The end, and what comes after it
 
@@ -280,7 +250,7 @@ class SpeechStream(BaseStream):
         finally:
             if self.unfinished.fate is Fate.OPEN:
                 self._end_with(self._recognition.give_up)
-                if not self._is_first_outage:
+                if not self._connections.is_first_outage:
                     self._lose_rest()  # it was closed in the outage in which others failed
                 self.unfinished.finish()
             self._recording.close()
@@ -294,7 +264,7 @@ class SpeechStream(BaseStream):
     def _leave(self) -> None:
         """The stream has failed: leave what is not finished to the one that goes on from here."""
         recognition = self._recognition
-        recognition.detach(self._blame)
+        recognition.detach(self._connections.blame)
         successor = self._pipelines.successor(self)
         if recognition.is_stuck or not self._limits.hold_s:
             successor = Successor.NONE
@@ -346,126 +316,10 @@ class SpeechStream(BaseStream):
         if self._limits.hold_s:
             self._notices.take_rest(sum(lost))
 
-    # One connection after the other
-
     async def _run(self) -> None:
         """Work with one connection. LiveKit calls this again after a retryable error."""
-        if self._recognition.has_nothing_left:
-            return
-        try:
-            await heard_out(self._recognition, self._work_with_one_connection)
-        except BasetenError as e:
-            raise self._judge(e) from None
-        except Exception as e:  # noqa: BLE001
-            # After anything but an APIError, LiveKit would not hear the user any more.
-            self._blame = Blame.PERHAPS
-            logger.exception("unexpected error in the Baseten stream")
-            raise to_api_error(LocalProtocolError(f"{type(e).__name__}: {e}")) from None
-        finally:
-            await self._let_go()
-
-    async def _work_with_one_connection(self) -> None:
-        await self._let_go()
-        options = self._options
-        self._recognition.use(dialect_for(options))
-        self._take_over(await self._open(), options)
-        self._carried_since_s = self._now()
-        self._apply_options()
-        await self._connection_ended()
-
-    async def _open(self) -> Opened:
-        new_session = self._recognition.new_session
-        patience_s = self._limits.cold_start_timeout_s
-        if patience_s and self._options_accepted is None:
-            return await self._connector.open_patiently(new_session, timeout_s=patience_s)
-        return await self._connector.open(new_session, timeout_s=self._connect_timeout_s)
-
-    def _take_over(self, opened: Opened, options: Options) -> None:
-        """Go on with another connection. The one before stops at once."""
-        self._emit_acquired(opened.acquire_s, is_reused=opened.is_reused)
-        self._options_tried = options
-        before, self._connection = self._connection, opened.connection
-        if before is not None:
-            self._connector.close_later(before)
-        self._recognition.attach(opened.connection.session, self._now())
-        tap = self._recording.connected(
-            open_for_s=self._now() - opened.connection.opened_s,
-            handshake_s=opened.connection.handshake_s,
-            acquire_s=opened.acquire_s,
-            is_reused=opened.is_reused,
-        )
-        opened.connection.carry(self._recognition, self._emit, tap)
-        self._notices.report_loss()
-
-    async def _connection_ended(self) -> None:
-        """Wait until the stream is done.
-
-        Raises:
-            BasetenError: The connection ended before.
-        """
-        while not self._recognition.is_done:
-            connection = self._connection
-            assert connection is not None
-            await connection.ended()
-            if self._connection is not connection:
-                continue  # changed options have put another one in its place
-            self._emit()
-            if self._recognition.error is not None:
-                raise self._recognition.error
-
-    async def _let_go(self) -> None:
-        await self._changeover.aclose()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.aclose()
-
-    def _judge(self, error: BasetenError) -> APIError:
-        """Draw the consequences of an error that has ended a connection.
-
-        Returns:
-            ``error`` as LiveKit is told of it.
-        """
-        session = self._connection.session if self._connection is not None else None
-        was = worth(session, error, lived_s=self._now() - self._carried_since_s)
-        if was is not Worth.NOTHING:
-            self._options_accepted = self._options_tried
-            self._refusals.clear()
-        if was is Worth.WORKED and rule_for(error).gives_back:
-            self._is_first_outage = True
-            self._give_budget_back()
-        self._blame = blame(error)
-        judged = self._refusals.judge(error)
-        accepted = self._options_accepted
-        if isinstance(judged, MetadataRefused) and judged.permanent and accepted is not None:
-            if self._options != accepted:
-                judged = error  # try again, with the options that were accepted before
-            self._options = accepted
-        self._retry_after_s = asked_wait_s(judged)
-        told = to_api_error(judged)
-        self._recording.failed(told, recoverable=told.retryable)
-        return told
-
-    # Changed options
-
-    def _apply_options(self) -> None:
-        """Change the connection if it does not have the current options."""
-        connection = self._connection
-        if connection is None or self._input_has_ended:
-            return  # the next connection will have them, or no more audio will come
-        if connection.session.dialect.opening() == dialect_for(self._options).opening():
-            self._changeover.abandon()
-        else:
-            self._changeover.begin(self._options)
-
-    def _changed_over(self, opened: Opened, options: Options) -> None:
-        self._recognition.use(opened.connection.session.dialect)
-        self._take_over(opened, options)
-
-    def _change_failed(self, error: APIError) -> None:
-        logger.warning("the new options could not be applied, the call goes on without: %s", error)
-        self._report(error)
-        if not error.retryable:
-            self._options = self._options_tried
+        if not self._recognition.has_nothing_left:
+            await self._connections.run()
 
     # Events
 
@@ -477,8 +331,8 @@ class SpeechStream(BaseStream):
 
     def _pass_on(self) -> None:
         """Send what was asked for, and emit what came of it."""
-        if self._connection is not None:
-            self._connection.wake()
+        if (connection := self._connections.current) is not None:
+            connection.wake()
         if self._recognition.events:
             self._emit()
 
@@ -494,7 +348,11 @@ class SpeechStream(BaseStream):
                 self._recording.said(said, clock.offset_s(_start_of(event)))
                 self._emit_event(said)
         if self._recognition.is_pausing:
-            self._changeover.note_pause()
+            self._connections.note_pause()
+
+    def _taken_over(self, opened: Opened) -> None:
+        self._emit_acquired(opened.acquire_s, is_reused=opened.is_reused)
+        self._notices.report_loss()
 
     def _report(self, error: APIError) -> None:
         self._recording.failed(error, recoverable=True)
