@@ -41,6 +41,7 @@ DEFAULT_METADATA = {
 EVERYTHING: dict[str, Any] = {
     "language": "auto",
     "language_options": ["en-US", "de"],
+    "translate": True,
     "enable_partial_transcripts": False,
     "partial_transcript_interval_s": 1.25,
     "final_transcript_max_duration_s": 12,
@@ -57,8 +58,9 @@ EVERYTHING: dict[str, Any] = {
     "no_repeat_ngram_size": 3,
     "enable_diarization": True,
     "diarization_granularity": "word",
+    "stream_id": "6F0C1C0E-0000-4000-8000-000000000000",
     "extra_metadata": {
-        "stream_id": "6f0c1c0e-0000-4000-8000-000000000000",
+        "include_timing_info": True,
         "whisper_params": {"whisper_sampling_params": {"max_new_tokens": 200, "beam_width": 5}},
         "streaming_vad_config": {"speech_pad_ms": 10},
     },
@@ -68,6 +70,7 @@ ALL_METADATA = {
         "audio_language": "auto",
         "show_word_timestamps": False,
         "language_options": ["en", "de"],
+        "output_language": "en",
         "prompt": "Baseten.",
         "use_dynamic_preprocessing": True,
         "whisper_sampling_params": {
@@ -94,6 +97,7 @@ ALL_METADATA = {
         "speech_pad_ms": 10,
     },
     "stream_id": "6f0c1c0e-0000-4000-8000-000000000000",
+    "include_timing_info": True,
 }
 
 

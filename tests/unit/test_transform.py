@@ -55,6 +55,13 @@ def test_words_keep_their_times_and_what_took_their_place_has_the_time_of_it() -
     ]
 
 
+def test_what_else_it_may_have_been_is_not_passed_on() -> None:
+    heard = said("call 41")._replace(beams=("call 41", "call 42"))
+    for event in told([SpeechStarted(1, 0), Interim(1, heard), Final(1, heard)], redacted)[1:]:
+        assert isinstance(event, (Interim, Final))
+        assert event.hypothesis.beams == ()
+
+
 @pytest.mark.parametrize(
     "made", ["one two three", "zero one three", "one three", "un deux trois quatre", "one 2 3 four"]
 )

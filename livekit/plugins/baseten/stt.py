@@ -86,6 +86,7 @@ class STT(stt.STT):
         deployment_id: str | None = None,
         language: NotGivenOr[str] = NOT_GIVEN,
         language_options: Sequence[str] | None = None,
+        translate: bool = False,
         enable_partial_transcripts: bool = True,
         partial_transcript_interval_s: NotGivenOr[float] = NOT_GIVEN,
         final_transcript_max_duration_s: int = 29,
@@ -103,6 +104,7 @@ class STT(stt.STT):
         no_repeat_ngram_size: NotGivenOr[int] = NOT_GIVEN,
         enable_diarization: bool = False,
         diarization_granularity: NotGivenOr[Granularity] = NOT_GIVEN,
+        stream_id: str | None = None,
         extra_metadata: Mapping[str, Any] | None = None,
         preflight: bool = False,
         drop_hallucinations: bool = False,
@@ -134,9 +136,12 @@ class STT(stt.STT):
             environment: Of the model or chain; "development" is the development deployment.
             deployment_id: One deployment, instead of an environment.
             language: BCP-47 tag or ISO 639-1 code in any case, or "auto" to detect it. Default:
-                "en", or "auto" where ``language_options`` are given.
+                "en", or "auto" with ``language_options`` or ``translate``.
             language_options: Languages that detection chooses from. Needs a Whisper runtime of
                 v0.5.0 or newer.
+            translate: To English, from whatever is spoken. Events have "en" as their language, and
+                what was spoken in `SpeechData.source_languages`. Whisper large-v3 can; the turbo
+                model was not trained for it.
             enable_partial_transcripts: Send interim transcripts while somebody speaks.
             partial_transcript_interval_s: Seconds of audio between them. Default 0.5.
             final_transcript_max_duration_s: Seconds after which speech that goes on is finalized
@@ -149,16 +154,20 @@ class STT(stt.STT):
             vad_speech_pad_ms: Milliseconds of padding around speech; without effect on Whisper.
             prompt: Text that Whisper takes for what was said before: names, spellings, style.
             keyterms: Names and terms to listen for, the most important first. They go into
-                Whisper's prompt, which takes about 224 tokens; LiveKit's session keyterms are
-                added behind them.
+                Whisper's prompt, which takes 223 tokens; LiveKit's session keyterms are added
+                behind them.
             use_dynamic_preprocessing: Of the audio, at the server.
-            beam_width: Whisper's decoding; sent only if given, as those below.
+            beam_width: Whisper's decoding; sent only if given, as those below. Engines are built
+                for 5 beams if nothing else was asked for.
             length_penalty: See ``beam_width``.
             repetition_penalty: See ``beam_width``.
             beam_search_diversity_rate: See ``beam_width``.
             no_repeat_ngram_size: See ``beam_width``.
             enable_diarization: Tell speakers apart; only chains with a diarizer do.
             diarization_granularity: What carries a speaker.
+            stream_id: A UUID by which a chain's log names the first connection. The others have
+                ``uuid.uuid5(uuid.UUID(stream_id), "1")``, "2" and so on: no two may have one name.
+                Only chains take it.
             extra_metadata: Laid over the metadata last, for fields newer than this package.
             preflight: Emit PREFLIGHT_TRANSCRIPT, for a preemptive answer, once a partial comes
                 unchanged and silence has begun. Worth it with a long
@@ -207,6 +216,7 @@ class STT(stt.STT):
         self._audio_events = is_true(audio_events=audio_events)
         self._transforming = None if transform is None else Transforming(transform)
         _warn_of_cut_keyterms(self._options)
+        _warn_of_doubts(self._options)
         self._limits = Limits(
             patience=Patience(
                 probe_after_s=at_least(0, health_check_interval_s=health_check_interval_s),
@@ -447,7 +457,7 @@ class STT(stt.STT):
         """
         given = changed_options(changes)
         options = self._options.updated(**given)
-        dialect_for(options)
+        _warn_of_doubts(options, self._options)
         self._options = options
         self._capabilities = _capabilities(options)
         told = self._options_with_keyterms
@@ -543,6 +553,19 @@ def _warn_of_cut_keyterms(options: Options) -> None:
             MAX_PROMPT_TOKENS,
             extra={"lk.pii.keyterms": cut},
         )
+
+
+def _warn_of_doubts(options: Options, before: Options | None = None) -> None:
+    """Warn of what a deployment may not be able to do, and was not asked ``before``.
+
+    Raises:
+        ValueError: ``options`` cannot be said to their model.
+    """
+    doubts = dialect_for(options).doubts
+    known = () if before is None else dialect_for(before).doubts
+    for doubt in doubts:
+        if doubt not in known:
+            logger.warning("%s", doubt)
 
 
 def _capabilities(options: Options) -> stt.STTCapabilities:

@@ -9,6 +9,7 @@ from livekit.plugins.baseten._core.wire.keyterms import (
     MAX_PROMPT_TOKENS,
     estimated_tokens,
     fitted,
+    least_tokens,
     unique,
     with_keyterms,
 )
@@ -55,6 +56,15 @@ def test_a_short_term_behind_one_too_long_still_goes_in() -> None:
 def test_a_prompt_that_fills_the_window_leaves_no_room() -> None:
     kept, cut = fitted("word " * 300, ["a", "b"])
     assert (kept, cut) == ([], ["a", "b"])
+
+
+def test_of_a_prompt_that_certainly_does_not_fit_the_end_is_sent() -> None:
+    words = [f"{letter}{digit}," for letter in "abcdefghij" for digit in range(10)]  # 3 tokens each
+    prompt = " ".join(words)
+    assert least_tokens(prompt) == 300
+    assert with_keyterms(prompt, []) == " ".join(words[-74:])  # 222 tokens
+    fits = " ".join(words[:74])
+    assert with_keyterms(fits, []) == fits
 
 
 def test_other_scripts_cost_more() -> None:

@@ -98,6 +98,8 @@ async def test_what_is_given_is_in_the_handshake() -> None:
     ("option", "value"),
     [
         ("language_options", ["en", "de"]),
+        ("translate", True),
+        ("stream_id", "6f0c1c0e-0000-4000-8000-000000000000"),
         ("use_dynamic_preprocessing", True),
         ("beam_width", 2),
         ("length_penalty", 1.5),

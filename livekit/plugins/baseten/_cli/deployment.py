@@ -67,10 +67,13 @@ _OPTIONS = {
     "record": "--report",
     "cold_start_timeout": "--wait",
     "show_word_timestamps=False": "--no-word-timestamps",
+    "translate=True": "--translate",
     "allow_plaintext=True": "--allow-plaintext",
 }
 _NAMED = re.compile(
-    "|".join(map(re.escape, ("show_word_timestamps=False", "allow_plaintext=True")))
+    "|".join(
+        map(re.escape, ("show_word_timestamps=False", "translate=True", "allow_plaintext=True"))
+    )
     + r"|(?<![\w-])(?:(?:language|prompt|model|record|environment|keyterms)(?==|: )|"
     r"model_endpoint|model_id|chain_id|api_key|language_options|enable_diarization|"
     r"diarization_granularity|extra_metadata|cold_start_timeout|drop_hallucinations|"

@@ -27,6 +27,9 @@ Language = Annotated[
 LanguageOptions = Annotated[
     str | None, _option(metavar="EN,DE", help="Languages to detect among, with commas between.")
 ]
+Translate = Annotated[
+    bool, _option("--translate", help="To English; Whisper large-v3 can, turbo was not taught to.")
+]
 Prompt = Annotated[str | None, _option(help="What was said before: names, spellings, style.")]
 Keyterm = Annotated[list[str] | None, _option(help="A term to listen for; may be repeated.")]
 Diarize = Annotated[bool, _option("--diarize", help="Tell speakers apart; needs a chain that can.")]

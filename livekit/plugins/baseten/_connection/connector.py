@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -61,6 +63,7 @@ class Connector:
         self._endpoint = endpoint
         self._http_session = http_session
         self._ping_interval_s = ping_interval_s
+        self._numbers: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
         self._ready = PerLoop(Ready, close=Ready.aclose, abandon=Ready.abandon)
 
     @property
@@ -172,6 +175,8 @@ class Connector:
             timeout_s=timeout_s,
             ping_interval_s=self._ping_interval_s,
         )
+        if stream_id := session.dialect.stream_id:
+            session.number = next(self._numbers[stream_id])
         return Connection(session, socket, handshake_s=_now() - asked_s)
 
 

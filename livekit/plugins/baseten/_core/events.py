@@ -21,7 +21,11 @@ class Hypothesis(NamedTuple):
 
     Attributes:
         language: Standard code, "" where neither the server nor the user named one.
+        language_prob: 0 to 1, how sure its detection is; None where the server gave none.
+        source_language: What was spoken, where the text is a translation; "" if nobody knows, None
+            where it is none.
         confidence: 0 to 1, None where the server gave none.
+        beams: What else it may have been, where the server said so; the best first.
         heard_to: End of the audio that it accounts for.
         is_suspect: The server doubts it itself.
         is_unspoken: There is nothing but silence where it says that words are.
@@ -39,6 +43,9 @@ class Hypothesis(NamedTuple):
     is_suspect: bool = False
     is_unspoken: bool = False
     is_promoted: bool = False
+    language_prob: float | None = None
+    source_language: str | None = None
+    beams: tuple[str, ...] = ()
 
 
 NOTHING = Hypothesis("", 0, 0)

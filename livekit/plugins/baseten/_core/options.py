@@ -8,11 +8,13 @@ the language, have no such field here: their dialect in `wire/` knows what becom
 from __future__ import annotations
 
 import copy
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from typing_extensions import Self
 
 # One name for each dialect that `wire/__init__` lists.
@@ -54,6 +56,14 @@ def _sendable(given: Any) -> Any:
     return given
 
 
+def _uuid(given: Any) -> Any:
+    try:
+        return None if given is None else str(uuid.UUID(given))
+    except (AttributeError, TypeError, ValueError):
+        raise PydanticCustomError(_NO_UUID, "UUID") from None
+
+
+_NO_UUID = "no_uuid"
 _Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_sendable)]
 _Metadata = Annotated[Mapping[str, Any], BeforeValidator(_as_own_dict)]
 
@@ -69,6 +79,7 @@ class Options(BaseModel, frozen=True):
     model: Model = "whisper"
     language: Annotated[str, DefaultOf("qwen3-asr", "auto")] = "en"
     language_options: _Strings = ()
+    translate: bool = False
 
     enable_partial_transcripts: Annotated[bool, Sent(_STREAMING, "enable_partial_transcripts")] = (
         True
@@ -116,6 +127,7 @@ class Options(BaseModel, frozen=True):
     enable_diarization: bool = False
     diarization_granularity: Granularity | None = None
 
+    stream_id: Annotated[str | None, BeforeValidator(_uuid), Sent("stream_id")] = None
     extra_metadata: _Metadata = Field(default_factory=dict)
 
     @classmethod
@@ -128,7 +140,7 @@ class Options(BaseModel, frozen=True):
         if model not in get_args(Model):
             names = ", ".join(f'"{name}"' for name in get_args(Model))
             raise ValueError(f"model={model!r}: must be one of {names}")
-        defaults = {"model": model, **_defaults_of(model), **_language_of(model, given)}
+        defaults = {"model": model, **_defaults_of(model), "language": _language_of(model, given)}
         return cls._made({**defaults, **given}, is_language_said="language" in given)
 
     def updated(self, **given: Any) -> Self:
@@ -138,17 +150,18 @@ class Options(BaseModel, frozen=True):
             ValueError: A value out of range; names the parameter, the value and the range.
         """
         is_language_said = "language" in given or "language" in self.model_fields_set
+        values = {**dict(self), **given}
         if "language" not in given and (not is_language_said or given.get("language_options")):
-            given.update(_language_of(self.model, given))
-        changed = self._made({**dict(self), **given}, is_language_said=is_language_said)
+            values["language"] = _language_of(self.model, values)
+        changed = self._made(values, is_language_said=is_language_said)
         return self if changed == self else changed
 
     @classmethod
     def _made(cls, values: Mapping[str, Any], *, is_language_said: bool) -> Self:
         """
         Args:
-            is_language_said: Otherwise the language follows from the model and `language_options`,
-                also when those change; then it is not among the fields that were set.
+            is_language_said: Otherwise the language follows from the model, `language_options` and
+                `translate`, also when those change; then it is not among the fields that were set.
         """
         try:
             made = cls(**values)
@@ -196,12 +209,12 @@ def _defaults_of(model: Model) -> dict[str, Any]:
     }
 
 
-def _language_of(model: Model, given: Mapping[str, Any]) -> dict[str, str]:
-    """The language where nobody says it, as the ``language_options`` among ``given`` have it."""
-    if "language_options" not in given:
-        return {}
-    default = _defaults_of(model).get("language", Options.model_fields["language"].default)
-    return {"language": "auto" if given["language_options"] else default}
+def _language_of(model: Model, given: Mapping[str, Any]) -> str:
+    """The language where nobody says it, as the other options among ``given`` have it."""
+    if given.get("language_options") or given.get("translate"):
+        return "auto"
+    default: str = _defaults_of(model).get("language", Options.model_fields["language"].default)
+    return default
 
 
 def _plainly(error: ValidationError) -> str:
@@ -219,6 +232,7 @@ _WANTED = {
     "dict_type": "a mapping",
     "string_type": "a string",
     "tuple_type": 'a list of strings, as ["one", "two"]',
+    _NO_UUID: "a UUID, as str(uuid.uuid4()): a chain ignores any other name",
 }
 
 

@@ -380,11 +380,11 @@ class Recognition:
 
     def _without_hallucination(self, said: Hypothesis) -> Hypothesis:
         if not self._is_speech(said):
-            return said._replace(text="", words=())
+            return said._replace(text="", words=(), beams=())
         if not self._drop_hallucinations or not (said.is_suspect or said.is_unspoken):
             return said
         self.events.append(HallucinationDropped(said))
-        return said._replace(text="", words=())
+        return said._replace(text="", words=(), beams=())
 
     def _report_usage(self) -> None:
         if used := self._audio.take_unreported():

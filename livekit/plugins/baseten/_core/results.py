@@ -15,6 +15,8 @@ from .wire import ServerWord, Transcript
 # What a server says is still to come may have been said by so many finals.
 _FINALS_KEPT = 32
 
+_ENGLISH = "en"  # what a translation is in
+
 
 class FinalResult(NamedTuple):
     """
@@ -225,6 +227,7 @@ class Results:
 
     def _hypothesis(self, transcript: Transcript, start: int, end: int) -> Hypothesis:
         self.language = transcript.language or self.language
+        translates = self._session.dialect.translates and self.language != _ENGLISH
         end = heard_to = max(start, end)
         words = self._spoken(transcript.words, start, end)
         if words:
@@ -234,7 +237,10 @@ class Results:
             start=start,
             end=end,
             words=words,
-            language=self.language,
+            language=_ENGLISH if translates else self.language,
+            source_language=self.language if translates else None,
+            language_prob=transcript.language_prob,
+            beams=transcript.beams,
             confidence=transcript.confidence,
             speaker=transcript.speaker,
             heard_to=heard_to,

@@ -109,6 +109,7 @@ class Session:
         patience: How long to wait for a server that does not answer.
 
     Attributes:
+        number: Of the connections with one `Dialect.stream_id`, which one it is, from 0.
         cursor: Stream position up to which audio was sent.
         clock: From this connection's samples to the stream's.
         error: Why it FAILED.
@@ -120,6 +121,7 @@ class Session:
         self.dialect = dialect
         self.patience = patience
         self.state = State.CONNECTING
+        self.number = 0
         self.error: BasetenError | None = None
         self.clock = ConnectionClock(0)
         self.cursor = 0
@@ -149,7 +151,7 @@ class Session:
         The server does not answer metadata that it accepts. It answers the probe only if it did.
         """
         self._step(Input.START)
-        self._controls.append(self.dialect.opening())
+        self._controls.append(self.dialect.opening(self.number))
         self._probe(now)
 
     def attach(self, journal: Journal, flushes: Flushes, now: float) -> None:

@@ -20,6 +20,7 @@ class OptionChanges(TypedDict, total=False):
 
     language: NotGivenOr[str]
     language_options: NotGivenOr[Sequence[str] | None]
+    translate: NotGivenOr[bool]
     enable_partial_transcripts: NotGivenOr[bool]
     partial_transcript_interval_s: NotGivenOr[float]
     final_transcript_max_duration_s: NotGivenOr[int]
@@ -37,6 +38,7 @@ class OptionChanges(TypedDict, total=False):
     no_repeat_ngram_size: NotGivenOr[int]
     enable_diarization: NotGivenOr[bool]
     diarization_granularity: NotGivenOr[Granularity]
+    stream_id: NotGivenOr[str | None]
     extra_metadata: NotGivenOr[Mapping[str, Any] | None]
     buffer_size_seconds: NotGivenOr[float]
     """Has no effect and never had."""

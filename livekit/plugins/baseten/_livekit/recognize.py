@@ -88,6 +88,7 @@ def _combined(finals: list[Hypothesis]) -> Hypothesis:
         return Hypothesis("", 0, 0)
     words = tuple(word for final in finals for word in final.words)
     languages = [final.language for final in finals if final.language]
+    sources = [final.source_language for final in finals if final.source_language is not None]
     speakers = {final.speaker for final in finals}
     return Hypothesis(
         text=joined(final.text for final in finals),
@@ -96,6 +97,9 @@ def _combined(finals: list[Hypothesis]) -> Hypothesis:
         words=words,
         language=max(languages, key=languages.count, default=""),
         confidence=mean_confidence(words),
+        language_prob=min((p for f in finals if (p := f.language_prob) is not None), default=None),
+        source_language=max(sources, key=sources.count, default=None),
+        beams=finals[0].beams if len(finals) == 1 else (),
         speaker=speakers.pop() if len(speakers) == 1 else None,
         is_suspect=any(final.is_suspect for final in finals),
         is_unspoken=any(final.is_unspoken for final in finals),

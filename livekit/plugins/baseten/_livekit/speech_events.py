@@ -83,12 +83,20 @@ def speech_data(hypothesis: Hypothesis, clock: EventClock) -> stt.SpeechData:
         metadata["no_speech"] = True
     if hypothesis.is_promoted:
         metadata["is_promoted_interim"] = True
+    if hypothesis.language_prob is not None:
+        metadata["language_prob"] = hypothesis.language_prob
+    if hypothesis.beams:
+        metadata["beam_results"] = list(hypothesis.beams)
     data = stt.SpeechData(
         language=LanguageCode(hypothesis.language),
         text=hypothesis.text,
         speaker_id=hypothesis.speaker,
         metadata=metadata or None,
     )
+    if hypothesis.source_language is not None and hypothesis.text:
+        if hypothesis.source_language:
+            data.source_languages = [LanguageCode(hypothesis.source_language)]
+        data.target_languages, data.target_texts = [data.language], [hypothesis.text]
     if not hypothesis.text:
         return data  # without times: zero means none to LiveKit
     data.start_time, data.end_time = clock.span_s(hypothesis.start, hypothesis.end)

@@ -26,7 +26,7 @@ class _Saying(Whisper):
         super().__init__(options)
         self._opening = json.dumps(metadata)
 
-    def opening(self) -> str:
+    def opening(self, number: int = 0) -> str:
         return self._opening
 
 

@@ -144,6 +144,7 @@ def transcribe(
     ] = None,
     language: recognition.Language = None,
     language_options: recognition.LanguageOptions = None,
+    translate: recognition.Translate = False,
     prompt: recognition.Prompt = None,
     keyterm: recognition.Keyterm = None,
     diarize: recognition.Diarize = False,
@@ -221,6 +222,7 @@ def transcribe(
     given = recognition.arguments(
         language=language,
         language_options=language_options,
+        translate=translate or None,
         prompt=prompt,
         keyterms=keyterm,
         enable_diarization=diarize,

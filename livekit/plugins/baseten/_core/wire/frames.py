@@ -27,7 +27,9 @@ class Transcript(NamedTuple):
         number: ``transcription_num``; None where the server sent none.
         is_flush: The server's answer to the end of audio or a forced end of the utterance.
         language: Standard code, "" where the server named none.
+        language_prob: How sure its detection is, None where nothing was detected.
         confidence: Mean probability of the words, None where there are none.
+        beams: What else it may have been, if that was asked for; the best first.
         parts: Where several people spoke, what each said in turn; else empty.
         pending: What the server holds back for the next final.
         settles: If it answers a request, the stream position of that request. `Session` fills this
@@ -47,6 +49,8 @@ class Transcript(NamedTuple):
     language: str = ""
     speaker: str | None = None
     confidence: float | None = None
+    language_prob: float | None = None
+    beams: tuple[str, ...] = ()
     parts: tuple[Transcript, ...] = ()
     pending: Transcript | None = None
     settles: int | None = None
@@ -178,8 +182,27 @@ class Dialect(Protocol):
         """The keyterms that the model is not told, because they do not fit."""
         ...
 
-    def opening(self) -> str:
-        """The first frame of every connection."""
+    @property
+    def doubts(self) -> Sequence[str]:
+        """What of the options a deployment may not be able to do, a message each."""
+        ...
+
+    @property
+    def translates(self) -> bool:
+        """Results are in English, and name the language that was spoken."""
+        ...
+
+    @property
+    def stream_id(self) -> str:
+        """The name of the connection at the server, "" where it has none from here."""
+        ...
+
+    def opening(self, number: int = 0) -> str:
+        """The first frame of a connection.
+
+        Args:
+            number: Of the connections with this `stream_id`, which one it is, from 0.
+        """
         ...
 
     def described(self) -> str:

@@ -62,6 +62,9 @@ class Qwen3:
     can_probe = False
     audio_head = _AUDIO_HEAD
     cut_keyterms = ()  # they have a field of their own, without a limit
+    doubts = ()
+    translates = False
+    stream_id = ""
 
     def __init__(self, options: Options) -> None:
         if name := options.not_among(_TAKEN):
@@ -77,7 +80,7 @@ class Qwen3:
         limit_samples = options.final_transcript_max_duration_s * SAMPLE_RATE_HZ
         self.forced_samples = limit_samples - SAMPLE_RATE_HZ // 2
 
-    def opening(self) -> str:
+    def opening(self, number: int = 0) -> str:
         return self._introduction.text
 
     def described(self) -> str:

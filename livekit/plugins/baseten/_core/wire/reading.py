@@ -108,6 +108,8 @@ def _read(raw: dict[str, Any], segments: list[dict[str, Any]]) -> Transcript:
         language=_language(raw, segments),
         speaker=max(speakers, key=speakers.count) if speakers else None,
         confidence=mean_confidence(words) if words else _probability(raw.get("confidence")),
+        language_prob=_probability(raw.get("language_prob")),
+        beams=() if is_diarized else _beams(segments),
     )
 
 
@@ -200,6 +202,13 @@ def _language(raw: dict[str, Any], segments: list[dict[str, Any]]) -> str:
         if isinstance(named, str) and (code := to_standard(named)):
             return code
     return ""
+
+
+def _beams(segments: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Of the one segment that there is without diarization."""
+    if len(segments) != 1 or not (beams := segments[0].get("beam_results")):
+        return ()
+    return tuple(beam for beam in map(_text, _list(beams)) if beam)
 
 
 def _either(raw: dict[str, Any], key: str, older: str) -> Any:

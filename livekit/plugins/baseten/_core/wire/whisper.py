@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..clocks import SAMPLE_RATE_HZ
@@ -28,6 +29,9 @@ SPEAKER_WAIT_S = 12.0
 # that speech has ended.
 _SILENCE_MARGIN_CHUNKS = 8
 
+# What engines are built for if nothing else was asked for.
+_BEAMS = 5
+
 # Words in errors about audio that the server cannot use. The same audio would fail again.
 _PERMANENT = ("too short", "number of samples", "multiple of element size", "unsupported encoding")
 
@@ -48,8 +52,14 @@ class Whisper:
     audio_head = None
 
     def __init__(self, options: Options) -> None:
-        self._introduction = _writing.Introduction(_metadata(options), options.extra_metadata)
+        metadata = _metadata(options)
+        self._introduction = _writing.Introduction(metadata, options.extra_metadata)
         self.language = self._introduction.language
+        self.stream_id = self._introduction.stream_id
+        asked = metadata["whisper_params"]
+        self.translates = asked.get("output_language") == "en"
+        self.doubts = tuple(_doubts(options, asked))
+        self._suspicion = _suspicion(asked)
         self.cut_keyterms = _prompt.fitted(options.prompt or "", options.keyterms)[1]
         granularity = options.diarization_granularity or DEFAULT_GRANULARITY
         self.holds_back_sentences = options.enable_diarization and granularity == "sentence"
@@ -66,8 +76,8 @@ class Whisper:
         self.trailing_samples = chunks * CHUNK_SAMPLES
         self._silence_samples = (chunks + _SILENCE_MARGIN_CHUNKS) * CHUNK_SAMPLES
 
-    def opening(self) -> str:
-        return self._introduction.text
+    def opening(self, number: int = 0) -> str:
+        return self._introduction.numbered(number)
 
     def described(self) -> str:
         return self._introduction.described()
@@ -103,7 +113,7 @@ class Whisper:
             return Alive(str(raw.get("trace_id") or ""))
         if kind == "error":
             _refuse_other_dialect(raw)
-            return _failure(raw)
+            return _failure(raw, self._suspicion)
         if not isinstance(kind, str):
             raise UnreadableFrame("a message without a type")
         return Unknown(kind)
@@ -123,6 +133,8 @@ def _metadata(options: Options) -> dict[str, Any]:
             _language.to_whisper("language_options", language, may_be_auto=False)
             for language in options.language_options
         ]
+    if options.translate:
+        whisper_params["output_language"] = "en"
     if prompt := _prompt.with_keyterms(options.prompt, options.keyterms):
         whisper_params["prompt"] = prompt
     if options.enable_diarization:
@@ -130,6 +142,49 @@ def _metadata(options: Options) -> dict[str, Any]:
         granularity = options.diarization_granularity or DEFAULT_GRANULARITY
         whisper_params["diarization_granularity"] = granularity
     return _writing.metadata(options, whisper_params)
+
+
+def _doubts(options: Options, asked: Mapping[str, Any]) -> Iterator[str]:
+    """Messages about what may not be done as it is asked for."""
+    if (beams := _beams(asked)) > _BEAMS:
+        message = (
+            f"beam_width={beams}: engines are built for {_BEAMS} beams if nothing else was asked "
+            "for, and fail every transcription with more"
+        )
+        yield message
+    tokens = _prompt.least_tokens(options.prompt or "")
+    if tokens > _prompt.MAX_PROMPT_TOKENS:
+        message = (
+            f"prompt: at least {tokens} tokens, and Whisper takes {_prompt.MAX_PROMPT_TOKENS}: its "
+            "beginning was left out"
+        )
+        yield message
+    if asked.get("output_language") == "en" == asked["audio_language"]:
+        message = (
+            'translate=True has no effect on language="en": name the language that is spoken, or '
+            '"auto"'
+        )
+        yield message
+
+
+def _suspicion(asked: Mapping[str, Any]) -> str:
+    """What may be why a transcription fails, as far as the metadata tell; "" if nothing."""
+    prompt = asked.get("prompt")
+    hints: list[str] = []
+    if (beams := _beams(asked)) > _BEAMS:
+        hint = f"beam_width={beams} is more than most engines are built for"
+        hints.append(hint)
+    if isinstance(prompt, str) and _prompt.estimated_tokens(prompt) > _prompt.MAX_PROMPT_TOKENS:
+        limit = _prompt.MAX_PROMPT_TOKENS
+        hint = f"the prompt may have more than the {limit} tokens that Whisper takes"
+        hints.append(hint)
+    return f" (it may be why: {'; '.join(hints)})" if hints else ""
+
+
+def _beams(asked: Mapping[str, Any]) -> int:
+    sampling = asked.get("whisper_sampling_params")
+    beams = sampling.get("beam_width") if isinstance(sampling, Mapping) else None
+    return beams if isinstance(beams, int) else 0
 
 
 def _refuse_other_dialect(raw: dict[str, Any]) -> None:
@@ -142,16 +197,17 @@ def _refuse_other_dialect(raw: dict[str, Any]) -> None:
         )
 
 
-def _failure(raw: dict[str, Any]) -> Failure:
+def _failure(raw: dict[str, Any], suspicion: str) -> Failure:
     body = raw.get("body")
     body = body if isinstance(body, dict) else {}
     error_type = str(body.get("error_type") or "")
     message = _reading.error_text(raw)
+    is_lost_result = error_type == "TRANSCRIPTION_ERROR"
     return Failure(
         error_type=error_type,
-        message=message,
+        message=message + suspicion if is_lost_result else message,
         # An error without this flag answers a control frame that the server does not know.
         recoverable=body.get("recoverable") is not False,
         permanent=any(said in message.lower() for said in _PERMANENT),
-        is_lost_result=error_type == "TRANSCRIPTION_ERROR",
+        is_lost_result=is_lost_result,
     )

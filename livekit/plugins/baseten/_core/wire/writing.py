@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,6 +60,17 @@ class Introduction:
         self.text = _sendable(metadata)
         asked = metadata["whisper_params"].get("audio_language")
         self.language = to_standard(asked if isinstance(asked, str) else "")
+        self.stream_id = _uuid(metadata.get("stream_id"))
+
+    def numbered(self, number: int) -> str:
+        """The frame for one of several connections, which all have names of their own.
+
+        Two that were open at once under one name would disturb each other at the server.
+        """
+        if not (number and self.stream_id):
+            return self.text
+        own = str(uuid.uuid5(uuid.UUID(self.stream_id), str(number)))
+        return compact({**self._metadata, "stream_id": own})
 
     def described(self) -> str:
         """The metadata in one line, for an error: names, and values that say nothing of anybody.
@@ -77,6 +89,14 @@ class Introduction:
             else:
                 shown[name] = _HIDDEN
         return json.dumps(shown, ensure_ascii=False)
+
+
+def _uuid(given: Any) -> str:
+    """A chain takes no other name: "" for that."""
+    try:
+        return str(uuid.UUID(given))
+    except (AttributeError, TypeError, ValueError):
+        return ""
 
 
 # Fields that are shown as they are, besides numbers, switches and nothing.
