@@ -36,9 +36,11 @@ class Driven(InMemoryConnection):
 def connected() -> Callable[..., Any]:
     """Makes a connection in memory, its metadata given and accepted."""
 
-    def connect(metadata: dict[str, Any] | None = None, **options: Any) -> Driven:
+    def connect(
+        metadata: dict[str, Any] | None = None, *, since_s: float = 0.0, **options: Any
+    ) -> Driven:
         connection = Driven(**options)
-        connection.received(json.dumps(metadata or {}))
+        connection.received(json.dumps(metadata or {}), now_s=since_s)
         assert connection.closing is None
         return connection
 

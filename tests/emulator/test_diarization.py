@@ -150,15 +150,18 @@ def test_without_a_tail_what_is_held_is_not_said_at_all(connected: Connect) -> N
     ("granularity", "segments"),
     [
         ("word", [("Hello.", "A"), ("Hi you", "B"), ("No", "A")]),
-        ("segment", [("Hello. Hi you No", "A")]),
-        ("split_segment", [("Hello. Hi you No", "A")]),
+        ("segment", [("Hello. Hi you No", "B")]),
+        ("split_segment", [("Hello. Hi you No", "B")]),
     ],
 )
 def test_other_granularities_split_otherwise(
     connected: Connect, granularity: str, segments: list[tuple[str, str]]
 ) -> None:
-    words = talk("Hello.", "A") + talk("Hi you", "B", 0.1) + [Word("No", 0.3, 0.48, 1.0, "A")]
-    connection = diarizing(connected, words, diarization_granularity=granularity)
+    """By who speaks, or not at all; the whole has the name of whoever spoke most."""
+    words = talk("Hello.", "A") + talk("Hi you", "B", 0.1) + [Word("No", 0.3, 0.35, 1.0, "A")]
+    connection = diarizing(
+        connected, words, diarization_granularity=granularity, show_word_timestamps=True
+    )
     (final,) = connection.heard(UTTERANCE)
     assert [(s["text"], s["speaker"]) for s in final["segments"]] == segments
     if granularity != "word":

@@ -147,15 +147,14 @@ def test_a_health_check_does_not_wait_for_transcriptions(connected: Connect) -> 
 
 
 def test_a_health_check_tells_how_far_apart_partials_are(connected: Connect) -> None:
-    connection = connected(
-        {"streaming_params": {"enable_partial_transcripts": True}}, is_prompt=False
-    )
+    metadata = {"streaming_params": {"enable_partial_transcripts": True}}
+    connection = connected(metadata, is_prompt=False, since_s=1.0)
     ask = {"type": "health_check", "body": {"get_partial_interval": True}}
     assert connection.told(**ask)[0]["body"] == {"healthy": True, "partial_interval": 0.0}
     connection.heard(LOUD * 32)
-    connection.recognize(1, now_s=3.0)
+    connection.recognize(1, now_s=4.0)
     assert connection.told(**ask)[-1]["body"]["partial_interval"] == 3.0  # since the start
-    connection.recognize(1, now_s=3.75)
+    connection.recognize(1, now_s=4.75)
     assert connection.told(**ask)[-1]["body"]["partial_interval"] == 0.75
 
 
