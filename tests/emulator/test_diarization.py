@@ -239,6 +239,22 @@ def test_partials_repeat_finals_that_wait_for_their_speakers(
         assert repeated == []  # transcription waits, too
 
 
+@pytest.mark.parametrize(("prioritizes", "pending"), [(True, "Hi."), (False, "")])
+def test_a_final_is_followed_by_those_that_still_wait(
+    connected: Connect, prioritizes: bool, pending: str
+) -> None:
+    connection = diarizing(
+        connected,
+        talk("Hello.", "A") + talk("Hi.", "B", 0.1),
+        diarizer=Diarizer(max_wait_s=4),
+        streaming={"prioritize_latency": prioritizes},
+    )
+    assert connection.heard(UTTERANCE) == []
+    connection.expired(4.0)
+    one, two = connection.said()
+    assert (one["next_partial"]["text"], two["next_partial"]["text"]) == (pending, "")
+
+
 # When finals come.
 
 

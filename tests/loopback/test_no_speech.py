@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
-from kit.client import frame
+from kit.client import frame, warnings_in
 from kit.loopback import QUICK, calling, client, said, serve
 
 from livekit.agents import APIConnectOptions
@@ -47,8 +48,11 @@ def music_is_no_speech() -> AmplitudeDetector:
 
 
 @pytest.mark.parametrize("second", [faults.Refuse(503), faults.Refuse(401), faults.Reset(8000)])
-async def test_a_complete_transcript_stays_complete(second: faults.Fault) -> None:
+async def test_a_complete_transcript_stays_complete(
+    second: faults.Fault, caplog: pytest.LogCaptureFixture
+) -> None:
     """What is asked once more because of the music may fail without failing the call."""
+    caplog.set_level(logging.DEBUG, "livekit.plugins.baseten")
     plan = (None, second)
     async with serve(*plan, voice_detector=music_is_no_speech) as server, client(server) as stt:
         event = await stt.recognize(frame(SPEECH.pcm + MUSIC), conn_options=ONCE)
@@ -62,13 +66,22 @@ async def test_a_complete_transcript_stays_complete(second: faults.Fault) -> Non
         listener.stream.end_input()
         assert said(await listener.ended()) == ["w6001"]
         assert len(server.handshakes) == 2
+        assert listener.errors == []
+    assert warnings_in(caplog) == []
+    notes = [r.getMessage() for r in caplog.records if r.name == "livekit.plugins.baseten"]
+    assert sum("is asked once more, to be sure" in note for note in notes) == 2
+    if isinstance(second, faults.Refuse):
+        assert "so that stands. Nothing is lost" in notes[-1]
 
 
-async def test_where_the_server_says_the_same_again_it_is_asked_once() -> None:
+async def test_where_the_server_says_the_same_again_it_is_asked_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with serve(voice_detector=music_is_no_speech) as server, client(server) as stt:
         event = await stt.recognize(frame(SPEECH.pcm + MUSIC), conn_options=QUICK)
         assert event.alternatives[0].text == "w6001"
         assert len(server.handshakes) == 2
+    assert warnings_in(caplog) == []
 
 
 async def test_a_whole_recording_is_asked_for_without_partials() -> None:

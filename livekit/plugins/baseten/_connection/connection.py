@@ -190,6 +190,7 @@ class Connection:
         self._timer = self._loop.call_at(at, self._look)
 
     def _look(self) -> None:
+        self._socket.look()
         self._timer = None
         due, now = self._driver.deadline, self._loop.time()
         if due is not None and now >= due:

@@ -130,7 +130,16 @@ class Socket(asyncio.Protocol):
                     await self._closed.wait()
         self._hang_up()
         if self._transport is not None and self._transport.get_write_buffer_size():
-            self._transport.abort()  # the peer takes nothing any more
+            self._abort()  # the peer takes nothing any more
+
+    def look(self) -> None:
+        """Notice that the peer sends no more, or that somebody has closed the HTTP session.
+
+        The transport tells nobody as long as the peer takes nothing: it waits until all is sent.
+        """
+        transport = self._transport
+        if self._receiver is not None and transport is not None and transport.is_closing():
+            self._cut_off(SessionLost(1006, "cut off without a close frame"))
 
     def abandon(self) -> None:
         """Hang up where there is no event loop any more to close it with."""
@@ -205,9 +214,7 @@ class Socket(asyncio.Protocol):
     def _keep_alive(self) -> None:
         now = self._loop.time()
         if self._heard_s < self._pinged_s:
-            self._lose(SessionLost(1006, "the server answers no ping"))
-            if self._transport is not None:
-                self._transport.abort()
+            self._cut_off(SessionLost(1006, "the server answers no ping"))
             return
         due_s = self._heard_s + self._ping_interval_s
         if now >= due_s:
@@ -215,6 +222,16 @@ class Socket(asyncio.Protocol):
             self._write(framed(PING, b""))
             due_s = now + self._ping_interval_s / 2
         self._timer = self._loop.call_at(due_s, self._keep_alive)
+
+    def _cut_off(self, error: SessionLost) -> None:
+        """The peer takes nothing any more: do not wait until it does."""
+        self._lose(error)
+        self._abort()
+
+    def _abort(self) -> None:
+        transport, self._transport = self._transport, None  # of TLS, one knows nothing after that
+        if transport is not None:
+            transport.abort()
 
     def _lose(self, error: SessionLost) -> None:
         receiver, self._receiver = self._receiver, None
