@@ -10,3 +10,13 @@ def main() -> None:
     from .baseten._cli import main
 
     main("livekit-baseten")
+
+
+def begin_worker() -> None:
+    """What a process begins with that works for a command: this module, and so without LiveKit.
+
+    Ctrl-C is for the command, which ends its workers.
+    """
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -197,7 +197,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transcription": {"_transcription"},
     "_plugin": {"version", "_livekit", "stt"},
     "": {"version", "_plugin"},  # what is public
-    "_report": {"_core", "_recording"},
+    "_report": {"_core", "_recording", "version"},
     "_evaluation": {"_core", "_livekit", "_transcription", "stt", "_report"},
     "emulator": set(),
     "testing": {"emulator"},

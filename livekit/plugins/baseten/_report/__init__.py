@@ -1,12 +1,34 @@
-"""From a recorded call to one page of HTML that shows it: for the command `report`.
+"""From recorded calls to pages of HTML that show them: for the command `report`.
 
-`_reading` takes the files in, `_call` makes out what happened, `_layout` puts it on a time axis,
-`_sound` is the audio, `_page` writes the page.
+`reading` takes the files in, `call` makes out what happened, `axis` puts it on a time axis,
+`sound` is the audio, `page` writes the page of a call. `figures` has what a folder's page says of
+each call, `day` what stands out in all of them, `day_page` writes it, `making` makes all pages.
 """
 
 from __future__ import annotations
 
+from .day import Day, as_json, quantile
+from .figures import Figures, figures_of
+from .making import CannotWrite, make_pages, recordings_in, write
 from .page import page
 from .reading import NotARecording, Recorded, read
+from .wording import clock, many, seconds
 
-__all__ = ["NotARecording", "Recorded", "page", "read"]
+__all__ = [
+    "CannotWrite",
+    "Day",
+    "Figures",
+    "NotARecording",
+    "Recorded",
+    "as_json",
+    "clock",
+    "figures_of",
+    "make_pages",
+    "many",
+    "page",
+    "quantile",
+    "read",
+    "recordings_in",
+    "seconds",
+    "write",
+]

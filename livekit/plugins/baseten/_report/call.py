@@ -17,12 +17,16 @@ from .reading import Closed, Connected, Flushed, Line, Lost, Problem, Recorded, 
 
 L = TypeVar("L", bound=Line)
 
+SLOW_S = 2.0  # a delay that a caller notices
+
 # Of a final's `SpeechData.metadata`, what a reader should know of its words.
 _FLAGS = {
     "possible_hallucination": "the server doubts it",
     "no_speech": "the audio is silent there",
     "is_promoted_interim": "made of an interim, its final never came",
 }
+DOUBTED = frozenset({_FLAGS["possible_hallucination"], _FLAGS["no_speech"]})
+GUESSED = _FLAGS["is_promoted_interim"]
 
 
 @dataclass
@@ -124,6 +128,7 @@ class Trouble:
     x: float
     message: str
     is_fatal: bool
+    is_error: bool
 
 
 @dataclass
@@ -137,6 +142,11 @@ class Call:
     @property
     def finals(self) -> list[Final]:
         return [final for utterance in self.utterances for final in utterance.finals]
+
+    @property
+    def fatal_errors(self) -> list[Trouble]:
+        """After which the stream did not go on."""
+        return [trouble for trouble in self.troubles if trouble.is_error and trouble.is_fatal]
 
     @property
     def words(self) -> int:
@@ -337,8 +347,9 @@ def _troubles(lines: Sequence[Line], axis: Axis) -> list[Trouble]:
     for line in lines:
         if isinstance(line, Problem):
             is_fatal = not line.recoverable
-            troubles.append(Trouble(axis.of_time(line.at), line.message, is_fatal))
+            troubles.append(Trouble(axis.of_time(line.at), line.message, is_fatal, is_error=True))
         elif isinstance(line, Lost):
             message = f"{line.samples / SAMPLE_RATE_HZ:.1f} s of audio were dropped unheard so far"
-            troubles.append(Trouble(axis.of_time(line.at), message, is_fatal=True))
+            x = axis.of_time(line.at)
+            troubles.append(Trouble(x, message, is_fatal=True, is_error=False))
     return troubles

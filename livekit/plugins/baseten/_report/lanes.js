@@ -3,7 +3,7 @@
 
 let colors = {};
 let hits = []; // what can be pointed at, in pixels: {x0, x1, y0, y1, text}
-const SLOW_S = 2; // a delay that a caller notices
+const SLOW_S = call.slow;
 
 let isDue = false;
 function redraw() {

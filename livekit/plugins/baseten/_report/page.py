@@ -9,30 +9,56 @@ from __future__ import annotations
 import html
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import quote
 
 from .._core.clocks import SAMPLE_RATE_HZ
 from .axis import Axis
-from .call import Call, made_out, median, p99
+from .call import SLOW_S, Call, made_out, median, p99
 from .log import log
 from .reading import Recorded
 from .sound import peaks
-from .standalone import part, policy, sound_url
+from .standalone import maker, part, policy, sound_url
+from .wording import clock, many, seconds
 
 
-def page(recorded: Recorded) -> str:
-    """The page, as text to be written in UTF-8."""
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a page is that is one of many.
+
+    Attributes:
+        all_calls: URL of the page of all of them.
+        folder: URL of the folder with the recordings, where the sound is; "" is the page's own.
+    """
+
+    all_calls: str
+    folder: str
+
+
+def page(recorded: Recorded, among: Surroundings | None = None) -> str:
+    """The page, as text to be written in UTF-8.
+
+    Args:
+        among: The page is one of many, and plays the recording's own sound file. `None` puts the
+            sound into the page, which takes by far the most of its time and room.
+    """
     pcm = recorded.pcm if recorded.pcm is not None and len(recorded.pcm) else None
     axis = Axis(recorded.lines, None if pcm is None else len(pcm))
-    style = part(__package__, "page.css")
+    style = part(__package__, "look.css") + part(__package__, "page.css")
     scripts = {name: part(__package__, f"{name}.js") for name in ("page", "lanes", "lists")}
-    sound = ""
+    sound = nav = ""
     if pcm is not None:
-        sound = f'<audio id="audio" preload="auto" src="{sound_url(pcm)}"></audio>'
+        url = sound_url(pcm) if among is None else among.folder + quote(recorded.sound.name)
+        sound = f'<audio id="audio" preload="auto" src="{html.escape(url)}"></audio>'
+    if among is not None:
+        nav = f'<nav><a href="{html.escape(among.all_calls)}">All calls</a></nav>'
+    media = "data:" if among is None else "'self' file:"
     parts = {
-        "title": html.escape(_title(recorded)),
-        "policy": policy(style, *scripts.values()),
+        "title": html.escape(recorded.title),
+        "maker": maker(),
+        "nav": nav,
+        "policy": policy(style, *scripts.values(), media=media),
         "style": style,
         **scripts,
         "audio": sound,
@@ -52,11 +78,12 @@ def _data(recorded: Recorded, axis: Axis) -> dict[str, Any]:
     call = made_out(recorded, axis)
     rate, outline = (0.0, "") if recorded.pcm is None else peaks(recorded.pcm)
     data = {
-        "title": _title(recorded),
+        "title": recorded.title,
         "about": _about(recorded),
         "notices": _notices(recorded, axis),
         "summary": _summary(call, axis),
         "isLive": axis.is_live,
+        "slow": SLOW_S,
         "end": axis.end,
         "peaks": {"rate": rate, "data": outline},
         "segments": [
@@ -72,11 +99,6 @@ def _data(recorded: Recorded, axis: Axis) -> dict[str, Any]:
         ],
     }
     return {name: _rounded(value) for name, value in data.items()}
-
-
-def _title(recorded: Recorded) -> str:
-    header = recorded.header
-    return header.source or header.id or recorded.path.stem
 
 
 def _about(recorded: Recorded) -> list[str]:
@@ -118,35 +140,19 @@ def _summary(call: Call, axis: Axis) -> list[dict[str, str]]:
     lost = sum(connection.is_lost for connection in call.connections)
     slowest, first = p99(call.delays_s), median(call.first_partials_s)
     rows = [
-        ("Duration", _clock(axis.end), f"{_clock(audio_s)} of audio"),
-        ("Utterances", str(len(call.utterances)), _many(call.words, "word")),
+        ("Duration", clock(axis.end), f"{clock(audio_s)} of audio"),
+        ("Utterances", str(len(call.utterances)), many(call.words, "word")),
         (
             "Final delay, median",
-            _seconds(median(call.delays_s)),
-            f"p99 {_seconds(slowest)}",
+            seconds(median(call.delays_s)),
+            f"p99 {seconds(slowest)}",
         ),
-        ("First interim, median", _seconds(first), "after the first word"),
+        ("First interim, median", seconds(first), "after the first word"),
         ("Connections", str(len(call.connections)), f"{lost} lost" if lost else "none lost"),
-        ("Sent again", _seconds(call.replayed_s), "of audio"),
-        ("Lost", _seconds(call.lost_s), "of audio"),
+        ("Sent again", seconds(call.replayed_s), "of audio"),
+        ("Lost", seconds(call.lost_s), "of audio"),
     ]
     return [{"name": name, "value": value, "detail": detail} for name, value, detail in rows]
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "–"  # noqa: RUF001  # a dash in a table, for a reader
-    return f"{value:.2f} s" if 0 < value < 10 else f"{value:.0f} s"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _rounded(value: Any) -> Any:

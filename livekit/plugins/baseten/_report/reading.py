@@ -15,6 +15,7 @@ from .._core.clocks import BYTES_PER_SAMPLE
 from .._recording.files import VERSION
 
 _WAV_HEADER_BYTES = 44
+_LONGEST_HEADER_BYTES = 1_000_000
 
 
 class NotARecording(Exception):
@@ -176,6 +177,17 @@ class Recorded:
     unreadable: list[int] = field(default_factory=list)
     is_whole: bool = False
 
+    @property
+    def title(self) -> str:
+        """What the call is called: the file that was transcribed, or its identifier."""
+        return self.header.source or self.header.id or self.path.stem
+
+    @property
+    def sound(self) -> Path:
+        """Where the audio is, if it is anywhere."""
+        # A name and no path: the recording says which file, not where to look.
+        return self.path.with_name(Path(self.header.audio).name or self.path.stem + ".wav")
+
 
 def read(path: Path) -> Recorded:
     """
@@ -201,9 +213,19 @@ def read(path: Path) -> Recorded:
                 recorded.lines += [] if line is None else [line]
     recorded.lines.sort(key=lambda line: line.at)
     recorded.is_whole = any(isinstance(line, End) for line in recorded.lines)
-    # A name and no path: the recording says which file, not where to look.
-    recorded.pcm = _pcm(path.with_name(Path(recorded.header.audio).name or path.stem + ".wav"))
+    recorded.pcm = _pcm(recorded.sound)
     return recorded
+
+
+def header_of(path: Path) -> Header:
+    """The first line of a recording alone.
+
+    Raises:
+        NotARecording: It is something else.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return _header(path, file.readline(_LONGEST_HEADER_BYTES))
 
 
 def _header(path: Path, text: bytes) -> Header:

@@ -9,7 +9,11 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
+from ..version import __version__
 from .sound import encoded
+
+MAKER = "livekit-plugins-baseten"
+"""What the pages call themselves made by, before the version."""
 
 
 def part(package: str, name: str) -> str:
@@ -17,10 +21,19 @@ def part(package: str, name: str) -> str:
     return (files(package) / name).read_text(encoding="utf-8")
 
 
-def policy(style: str, *scripts: str) -> str:
-    """The Content-Security-Policy of a page on which only these run, and nothing is loaded."""
+def maker() -> str:
+    """What a page says it was made by: one of another version is made anew."""
+    return f"{MAKER} {__version__}"
+
+
+def policy(style: str, *scripts: str, media: str = "data:") -> str:
+    """The Content-Security-Policy of a page on which only these run, and nothing is loaded.
+
+    Args:
+        media: Where its sound may be.
+    """
     return (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; media-src data:; "
+        f"default-src 'none'; base-uri 'none'; form-action 'none'; media-src {media}; "
         f"style-src {_digest(style)}; script-src {' '.join(map(_digest, scripts))}"
     )
 

@@ -1,9 +1,11 @@
-"""`report`: a recorded call as one page of HTML."""
+"""`report`: a recorded call as one page of HTML, or all calls of a folder on one."""
 
 from __future__ import annotations
 
+import json
 import os
 import webbrowser
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -13,10 +15,11 @@ from ..console import err, fail, out
 
 
 def report(
-    file: Annotated[
+    recording: Annotated[
         Path,
         typer.Argument(
-            help="A recording: the .jsonl that STT(record=...) wrote, or the .wav beside it.",
+            help="A recording: the .jsonl that STT(record=...) wrote, or the .wav beside it. Or "
+            "the folder with all of them.",
             show_default=False,
         ),
     ],
@@ -28,21 +31,49 @@ def report(
             help="A file or a folder for the page; beside the recording if left out.",
         ),
     ] = None,
-    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    day: Annotated[
+        str | None,
+        typer.Option(
+            metavar="2026-11-21",
+            help="Of a folder, the calls alone that began on this day, in UTC.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print figures as one JSON object in place of lines.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Make one page of HTML of a recorded call: to look at, to listen to, to send along.
 
     Everything is in the page: the audio, what was heard and when, and what went over the wire.
 
-    The key is not in it; the call is: whoever has the page can hear it.
+    Of a folder, make a page of all calls, index.html, with what stands out in them, the worst
+    first, and the page of each call. These play the audio from the recordings.
+
+    The key is in no page; the calls are: whoever has a page can read them.
 
         report calls/2026-11-21T15-49-18Z-baseten-ab12cd34ef56.jsonl
+        report calls/ --open
+        report calls/ --day 2026-11-21 -o report/
 
     Exit status: 0 made, also of a recording that was cut off; 1 not; 2 wrong arguments.
     """
-    if file.is_dir():
-        fail(_which(file))
-    from ..._report import NotARecording, page, read
+    if recording.is_dir():
+        from .folder import reported
+
+        page = reported(recording, output, _parsed(day), as_json=as_json)
+    elif day is not None:
+        fail("--day: it chooses among the recordings of a folder, and this is none", status=2)
+    else:
+        page = _of_one(recording, output, as_json=as_json)
+    if show and not webbrowser.open(page.resolve().as_uri()):
+        err.print("there is no browser here to open it in")
+
+
+def _of_one(file: Path, output: str | None, *, as_json: bool) -> Path:
+    """The page of a call, made."""
+    from ..._report import CannotWrite, Day, NotARecording, figures_of, page, read, write
+    from ..._report import as_json as figures
 
     try:
         recorded = read(file)
@@ -66,26 +97,20 @@ def report(
         if output is not None and target.parent == Path(output):
             target.parent.mkdir(parents=True, exist_ok=True)
         write(made, target)
+    except CannotWrite as e:
+        fail(str(e))
     except OSError as e:
         fail(f"{target}: cannot be written: {e.strerror or e}")
-    out.print(str(target))
-    if show and not webbrowser.open(target.resolve().as_uri()):
-        err.print("there is no browser here to open it in")
+    if as_json:
+        told = figures(Day([figures_of(recorded, target.name)]))
+        out.print(json.dumps({"page": str(target), **told}, ensure_ascii=False, indent=2))
+    else:
+        out.print(str(target))
+    return target
 
 
-def write(page: str, target: Path) -> None:
-    """Write a page, as private as the recording is where it is a new file.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(file, "w", encoding="utf-8", newline="\n") as written:
-        written.write(page)
-
-
-def _which(folder: Path) -> str:
-    recordings = sorted(folder.glob("*.jsonl"))
-    if not recordings:
-        return f"{folder}: a folder, and no recording in it"
-    return f"{folder}: a folder; name one of its recordings, such as the last, {recordings[-1]}"
+def _parsed(day: str | None) -> date | None:
+    try:
+        return None if day is None else date.fromisoformat(day)
+    except ValueError:
+        fail(f"--day {day}: not a day; write it as 2026-11-21", status=2)
