@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from report.browser import Tab, browser, tab
 from report.recordings import HOSTILE, a_call
+from typer.testing import CliRunner
 
+from livekit.plugins.baseten._cli import app
 from livekit.plugins.baseten._report import page, read
 
 LANES = "#lanes"
@@ -255,3 +257,37 @@ async def test_a_call_without_audio_is_shown(tmp_path: Path, address: str) -> No
         assert await shown.value("document.querySelectorAll('#utterances tr').length") == 3
         assert await shown.value("document.querySelector('#play').disabled")
         assert shown.wrongs == []
+
+
+async def test_all_calls_of_a_folder_are_sorted_and_chosen_by_keyboard(
+    tmp_path: Path, address: str
+) -> None:
+    a_call(tmp_path / "b")
+    a_call(tmp_path / "a")
+    a_call(tmp_path / "c", pace=4.0)  # faster than speech: no delays
+    assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code == 0
+    shown = "document.querySelectorAll('#calls tbody tr:not([hidden]) a')"
+    listed = f"[...{shown}].map((a) => a.pathname.slice(-6))"
+    async with tab(address) as opened:
+        await opened.open((tmp_path / "index.html").as_uri())
+        assert sorted(await opened.value(listed)) == ["a.html", "b.html", "c.html"]
+        delay = "document.querySelectorAll('#calls thead button')[4]"
+        await opened.value(f"{delay}.focus()")
+        await opened.press("Enter", text="\r")
+        assert (await opened.value(listed))[-1] == "c.html"
+        assert await opened.value(f"{delay}.closest('th').ariaSort") == "descending"
+        await opened.press("Enter", text="\r")
+        assert (await opened.value(listed))[0] == "c.html"
+        await opened.value("document.querySelector('#filter').focus()")
+        await opened.call("Input.insertText", text="A FINAL 9 S")
+        assert await opened.value(listed) == []
+        await opened.until("document.querySelector('#count').textContent === '0 of 3'")
+        assert opened.wrongs == []
+        # The page of a call plays the recording, and its policy lets it.
+        await opened.open((tmp_path / "a.html").as_uri())
+        await opened.until("audio.readyState >= 2")
+        await opened.click("nav a")
+        await opened.until("document.querySelector('#calls')")
+        assert opened.wrongs == []
+        files = [url for url in opened.requests if not url.startswith("file:")]
+        assert files == []

@@ -52,7 +52,6 @@ def test_a_recording_that_was_cut_off_makes_a_page_and_a_line(tmp_path: Path) ->
         ("missing.jsonl", 1, "missing.jsonl: cannot be read: No such file or directory"),
         ("notes.jsonl", 1, "notes.jsonl: not a recorded call"),
         ("empty", 1, "empty: a folder, and no recording in it"),
-        ("calls", 1, "calls: a folder; name one of its recordings, such as the last, calls/b"),
     ],
 )
 def test_what_is_no_recording_is_one_line(
@@ -61,9 +60,6 @@ def test_what_is_no_recording_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.jsonl").write_text("hello\n")
     (tmp_path / "empty").mkdir()
-    (tmp_path / "calls").mkdir()
-    a_call(tmp_path / "calls" / "a")
-    a_call(tmp_path / "calls" / "b")
     done = run(name)
     assert (done.exit_code, done.stdout) == (status, "")
     (line,) = done.stderr.splitlines()

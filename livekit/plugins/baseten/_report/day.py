@@ -53,7 +53,7 @@ class Day:
     unread: list[Unread] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.calls.sort(key=lambda call: call.badness, reverse=True)
+        self.calls = sorted(self.calls, key=lambda call: call.badness, reverse=True)
 
     @property
     def delays_s(self) -> list[float]:

@@ -111,9 +111,9 @@ def over_time(calls: Sequence[Figures]) -> str:
         f'<div class="wide"><svg class="times" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="{many(len(timed), "call")} over time; the table below says the same">'
         f'{grid}<g class="axis">{times}</g>{marks}</svg></div>'
-        '<p class="note legend"><i class="fine"></i> kept its connection <i class="cut"></i> lost a connection'
-        ' <i class="lost"></i> lost audio, or failed; the line is at '
-        f"{SLOW_S:g} s</p>"
+        '<p class="note legend"><i class="fine"></i> kept its connection '
+        '<i class="cut"></i> lost one <i class="lost"></i> lost audio, or failed. '
+        f"The line is at {SLOW_S:g} s; calls at the bottom have no final.</p>"
     )
 
 
