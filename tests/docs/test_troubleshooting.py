@@ -22,14 +22,14 @@ from livekit.plugins.baseten._core.errors import BasetenError
 from livekit.plugins.baseten._livekit.api_errors import _HANDSHAKE_HINTS, to_api_error
 from livekit.plugins.baseten.emulator import coded_speech, faults, serve
 
-PARTS = ("_core", "_connection", "_livekit", "_recording")
+PARTS = ("_core", "_connection", "_livekit", "_recording", "_report", "_cli/report")
 SOURCES = sorted(
     [*PACKAGE.glob("*.py"), *(p for part in PARTS for p in (PACKAGE / part).rglob("*.py"))]
 )
 
 SAYS = re.compile(
     r"\w*(Error|Failed|Refused|Lost|TimedOut|Dialect|Frame)|_recover|_ask_again|_go_on_without_result|_give_up_session|_unreachable"
-    r"|warn|warning|error|exception|info|__init__"
+    r"|warn|warning|error|exception|info|__init__|fail|NotARecording|CannotWrite|Unread"
 )
 FILLED = re.compile(r"%[-+.\d]*[sdfgr]")
 

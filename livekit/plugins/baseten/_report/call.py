@@ -349,7 +349,7 @@ def _troubles(lines: Sequence[Line], axis: Axis) -> list[Trouble]:
             is_fatal = not line.recoverable
             troubles.append(Trouble(axis.of_time(line.at), line.message, is_fatal, is_error=True))
         elif isinstance(line, Lost):
-            message = f"{line.samples / SAMPLE_RATE_HZ:.1f} s of audio were dropped unheard so far"
+            said = f"{line.samples / SAMPLE_RATE_HZ:.1f} s of audio were dropped unheard so far"
             x = axis.of_time(line.at)
-            troubles.append(Trouble(x, message, is_fatal=True, is_error=False))
+            troubles.append(Trouble(x, said, is_fatal=True, is_error=False))
     return troubles

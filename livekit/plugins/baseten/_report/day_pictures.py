@@ -54,7 +54,7 @@ def histogram(ordered_s: Sequence[float], name: str) -> str:
     )
     width = _BAR * len(_EDGES_S)
     middle, most = quantile(ordered_s, 0.5), quantile(ordered_s, 0.9)
-    told = f"{name}: half of {len(ordered_s)} within {seconds(middle)}, 90 % within {seconds(most)}"
+    told = f"half of {len(ordered_s)} within {seconds(middle)}, 90 % within {seconds(most)}"
     rows = "".join(
         f'<tr><th scope="row">{_between(i)}</th><td>{count}</td></tr>'
         for i, count in enumerate(counts)
@@ -63,7 +63,8 @@ def histogram(ordered_s: Sequence[float], name: str) -> str:
     return (
         f'<p class="note">{escape(told)}</p>'
         f'<svg class="bars" viewBox="-12 0 {width + 24} {base + _BELOW}" role="img" '
-        f'aria-label="{escape(told)}">{bars}<path class="grid" d="M0 {base}H{width}"/>'
+        f'aria-label="{escape(name)}: {escape(told)}">{bars}'
+        f'<path class="grid" d="M0 {base}H{width}"/>'
         f'<g class="axis">{labels}<text x="{width}" y="{base + 15}">s</text></g></svg>'
         f"<details><summary>In numbers</summary><table><tbody>{rows}</tbody></table></details>"
     )

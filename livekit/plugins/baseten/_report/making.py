@@ -171,6 +171,8 @@ def _result(task: _Task, future: Future[Figures | Unread]) -> Figures | Unread:
     if isinstance(error, CannotWrite):
         raise error
     if error is not None:
-        why = f"no page can be made of it ({type(error).__name__}: {error}); please report this"
-        return Unread(task.recording.name, why)
+        return Unread(
+            task.recording.name,
+            f"no page can be made of it ({type(error).__name__}: {error}); please report this",
+        )
     return future.result()
