@@ -115,6 +115,7 @@ PROGRAMS = [
     # An agent listens in real time, with a real recognizer.
     pytest.param(block, marks=pytest.mark.alone if block.marker == "agent" else (), id=str(block))
     for block in PYTHON_BLOCKS
+    if block.document != "monitoring.md"  # see test_monitoring.py
 ]
 
 

@@ -120,7 +120,7 @@ class Call:
 
     def flush(self, _: int = 0) -> None:
         self.flushes.append((self.pushed, len(self.events)))
-        self.recognition.flush()
+        self.recognition.flush(self.now)
         self._take()
 
     def connect(self, _: int = 0) -> None:

@@ -189,11 +189,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "log": set(),
     "version": set(),
     "_core": set(),
-    "_connection": {"_core"},
+    "_telemetry": {"_core", "version"},
+    "_connection": {"_core", "_telemetry"},
     "_recording": {"_core", "_connection", "version"},
-    "_livekit": {"_core", "_connection", "_recording"},
+    "_livekit": {"_core", "_telemetry", "_connection", "_recording"},
     "_transcription": {"_core", "_livekit"},
-    "stt": {"_core", "_connection", "_recording", "_livekit", "_transcription"},
+    "stt": {"_core", "_telemetry", "_connection", "_recording", "_livekit", "_transcription"},
     "transcription": {"_transcription"},
     "_plugin": {"version", "_livekit", "stt"},
     "": {"version", "_plugin"},  # what is public
@@ -203,7 +204,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": {"emulator"},
     "_cli": {
         *("_core", "_connection", "_livekit", "_transcription", "stt", "version", "_report"),
-        *("_evaluation", "emulator"),
+        *("_evaluation", "emulator", "_telemetry"),
     },
     "__main__": {"_cli"},
 }
@@ -214,6 +215,7 @@ NOT_IN_THE_CORE = {
     "asyncio",
     "datetime",
     "livekit",
+    "opentelemetry",
     "os",
     "random",
     "socket",

@@ -21,7 +21,7 @@ QWEN3 = dialect_for(Options.create("qwen3-asr"))
 def ask_and_send(
     flushes: Flushes, position: int, dialect: Dialect = WHISPER, now: float = 0.0
 ) -> None:
-    flushes.ask(position)
+    flushes.ask(position, 0.0)
     flushes.send_next(dialect, now)
 
 
@@ -51,16 +51,16 @@ def noisy(position: int) -> bool:
 def test_each_has_a_number_and_waits() -> None:
     flushes = Flushes()
     assert not flushes.waiting
-    flushes.ask(100)
-    flushes.ask(200)
+    flushes.ask(100, 0.0)
+    flushes.ask(200, 0.0)
     assert flushes.waiting == [Flush(1, 100), Flush(2, 200)]
     assert flushes.waiting
 
 
 def test_a_final_answers_those_it_reaches() -> None:
     flushes = Flushes()
-    flushes.ask(100)
-    flushes.ask(300)
+    flushes.ask(100, 0.0)
+    flushes.ask(300, 0.0)
     assert not finalize(flushes, 99, now=6.0)
     assert finalize(flushes, 100, now=6.0)
     assert positions(flushes) == [300]
@@ -90,7 +90,7 @@ def test_nothing_is_due_until_the_server_has_heard() -> None:
 
 def test_an_answer_without_an_id_is_for_none() -> None:
     flushes = Flushes()
-    flushes.ask(100)
+    flushes.ask(100, 0.0)
     flushes.note_heard("", 1.0)
     assert flushes.deadline is None
 
@@ -174,14 +174,14 @@ def test_a_new_connection_starts_over_with_it() -> None:
 
 def test_those_that_no_answer_will_come_to_are_gone_at_once() -> None:
     flushes = Flushes()
-    flushes.ask(100)
+    flushes.ask(100, 0.0)
     flushes.clear()
     assert not flushes.waiting
 
 
 def test_what_waits_cannot_be_changed_from_outside() -> None:
     flushes = Flushes()
-    flushes.ask(100)
+    flushes.ask(100, 0.0)
     flushes.waiting.clear()
     assert flushes.waiting
 

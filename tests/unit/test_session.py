@@ -234,7 +234,7 @@ def test_a_flush_pads_adds_silence_asks_and_goes_on_with_the_audio_behind_it() -
     flushes = Flushes()
     session, journal = streaming(flushes)
     journal.push(np.full(700, 7, "<i2").tobytes())
-    flushes.ask(journal.stop)
+    flushes.ask(journal.stop, 0.0)
     journal.push(np.full(1024, 9, "<i2").tobytes())
     sent = everything(session)
     heard = np.frombuffer(b"".join(audio(sent)), "<i2")
@@ -252,7 +252,7 @@ def test_made_up_silence_is_in_connection_time_and_not_in_the_streams() -> None:
     flushes = Flushes()
     session, journal = streaming(flushes)
     journal.push(bytes(700 * 2))
-    flushes.ask(journal.stop)
+    flushes.ask(journal.stop, 0.0)
     journal.push(bytes(512 * 2))
     everything(session)
     silence = session.dialect.end_of_utterance(1).silence_samples
@@ -266,8 +266,8 @@ def test_flushes_go_out_in_order_and_before_the_end() -> None:
     flushes = Flushes()
     session, journal = streaming(flushes)
     journal.push(bytes(100 * 2))
-    flushes.ask(100)
-    flushes.ask(100)
+    flushes.ask(100, 0.0)
+    flushes.ask(100, 0.0)
     journal.push(bytes(50 * 2))
     session.finish(journal.stop)
     said = texts(everything(session))
@@ -279,7 +279,7 @@ def test_a_flush_waits_for_the_audio_before_it() -> None:
     flushes = Flushes()
     session, journal = streaming(flushes)
     journal.push(bytes(CHUNK_BYTES * 40))
-    flushes.ask(journal.stop)
+    flushes.ask(journal.stop, 0.0)
     first = session.take_outgoing(0.0, 32)
     assert len(audio(first)) == 32
     assert texts(first) == []
@@ -288,7 +288,7 @@ def test_a_flush_waits_for_the_audio_before_it() -> None:
 
 def test_flushes_without_an_answer_are_sent_again_on_a_new_connection() -> None:
     flushes = Flushes()
-    flushes.ask(100)
+    flushes.ask(100, 0.0)
     session, journal = new_session(), Journal()
     flushes.send_next(session.dialect, 0.0)
     flushes.note_heard("flush-1", 0.0)

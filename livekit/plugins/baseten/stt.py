@@ -50,6 +50,7 @@ from ._livekit.stream import SpeechStream
 from ._livekit.transform import Transform, Transforming
 from ._recording.nothing import NoRecorder
 from ._recording.recording import Recorder
+from ._telemetry.deployment import Telemetry
 from .log import logger
 
 if TYPE_CHECKING:
@@ -245,10 +246,12 @@ class STT(stt.STT):
             else Recorder(record, endpoint, masks_words=transform is not None)
         )
         self._http = HttpSession(http_session, endpoint.url)
+        self._telemetry = Telemetry(self._options.model, endpoint.url)
         self._connector = Connector(
             endpoint,
             self._http.current,
             ping_interval_s=at_least(0, ping_interval_s=ping_interval_s),
+            telemetry=self._telemetry,
         )
         self._streams = weakref.WeakSet[SpeechStream]()
         self._pipelines = Pipelines()
@@ -402,6 +405,7 @@ class STT(stt.STT):
             limits=limits,
             conn_options=conn_options,
             recorder=self._recorder,
+            telemetry=self._telemetry,
             source=source,
         )
         self._streams.add(stream)
@@ -423,17 +427,20 @@ class STT(stt.STT):
             options = options.updated(enable_partial_transcripts=False)
         request_id = f"baseten-{uuid.uuid4().hex[:12]}"
         recording = self._recorder.start(request_id, options)
+        recognition = self._recognition(
+            options,
+            # All of the audio is kept, because the only connection is sent all of it.
+            replace(self._limits, replay_buffer_s=1.0 + calculate_audio_duration(buffer)),
+        )
+        telemetry = self._telemetry.stream(recognition)
         try:
             data = await recognized(
                 buffer,
-                # All of the audio is kept, because the only connection is sent all of it.
-                self._recognition(
-                    options,
-                    replace(self._limits, replay_buffer_s=1.0 + calculate_audio_duration(buffer)),
-                ),
+                recognition,
                 self._connector,
                 timeout_s=conn_options.timeout,
                 recording=recording,
+                telemetry=telemetry,
             )
             event = stt.SpeechEvent(stt.SpeechEventType.FINAL_TRANSCRIPT, request_id, [data])
             recording.said(event, 0.0)
@@ -443,6 +450,7 @@ class STT(stt.STT):
             raise error from None
         finally:
             recording.close()
+            telemetry.close()
         return event
 
     def update_options(self, **changes: Unpack[OptionChanges]) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from .._core.errors import LocalProtocolError, SessionLost
 from .._core.session import ENDED, Session
+from .._telemetry.connection import ConnectionTelemetry
 from ..log import logger
 from .socket import Socket
 from .tap import Notes, Tap
@@ -42,11 +43,20 @@ class Connection:
     Args:
         session: Opened by this.
         socket: Closed by this.
+        telemetry: Of this connection.
         handshake_s: How long it took to open the socket.
     """
 
-    def __init__(self, session: Session, socket: Socket, *, handshake_s: float) -> None:
+    def __init__(
+        self,
+        session: Session,
+        socket: Socket,
+        telemetry: ConnectionTelemetry,
+        *,
+        handshake_s: float,
+    ) -> None:
         self.session = session
+        self.telemetry = telemetry
         self.handshake_s = handshake_s
         self._socket = socket
         self._timer: asyncio.TimerHandle | None = None
@@ -61,6 +71,7 @@ class Connection:
         self._ended = asyncio.Event()
         self._rest: asyncio.Handle | None = None  # of a long burst, which others interrupt
         self._is_released = False
+        telemetry.opened(handshake_s)
         session.start(self.opened_s)
         socket.listen(self)
         self.wake()
@@ -127,6 +138,7 @@ class Connection:
 
     def abandon(self) -> None:
         """The event loop is gone: let the peer know at least."""
+        self.telemetry.ended(self.session)
         self._socket.abandon()
 
     async def aclose(self) -> None:
@@ -134,6 +146,7 @@ class Connection:
         self.release()
         if self._tap is not None:
             self._tap.closed(self.session.error, self._loop.time())
+        self.telemetry.ended(self.session)
         await self._socket.close()
         self._ended.set()
 

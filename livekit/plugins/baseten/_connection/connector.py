@@ -17,6 +17,7 @@ from .._core.endpoint import Endpoint
 from .._core.errors import BasetenError, ConnectTimedOut
 from .._core.retries import asked_wait_s, retry_delay_s, rule_for
 from .._core.session import Session
+from .._telemetry.deployment import Telemetry
 from ..log import logger
 from .connection import Connection
 from .loops import PerLoop
@@ -51,6 +52,7 @@ class Connector:
         endpoint: Where, and with which key.
         http_session: Asked for the HTTP session of each connection.
         ping_interval_s: See `Socket.open`.
+        telemetry: Of the deployment.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class Connector:
         http_session: Callable[[], aiohttp.ClientSession],
         *,
         ping_interval_s: float,
+        telemetry: Telemetry,
     ) -> None:
         self._endpoint = endpoint
         self._http_session = http_session
         self._ping_interval_s = ping_interval_s
+        self._telemetry = telemetry
         self._numbers: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
         self._ready = PerLoop(Ready, close=Ready.aclose, abandon=Ready.abandon)
 
@@ -80,6 +84,8 @@ class Connector:
         started_s = _now()
         session = new_session()
         ready = await self._ready.here().taken(session, timeout_s)
+        if ready is not None:
+            ready.telemetry.reused()
         left_s = max(timeout_s - (_now() - started_s), 0.001)
         with _timed_out_after(timeout_s):
             connection = ready or await self._open_new(session, timeout_s=left_s)
@@ -168,16 +174,21 @@ class Connector:
                 raised.
         """
         asked_s = _now()
-        socket = await Socket.open(
-            self._http_session(),
-            self._endpoint.url,
-            self._endpoint.headers,
-            timeout_s=timeout_s,
-            ping_interval_s=self._ping_interval_s,
-        )
+        telemetry = self._telemetry.connection()
+        try:
+            socket = await Socket.open(
+                self._http_session(),
+                self._endpoint.url,
+                self._endpoint.headers,
+                timeout_s=timeout_s,
+                ping_interval_s=self._ping_interval_s,
+            )
+        except BasetenError as e:
+            telemetry.failed(e)
+            raise
         if stream_id := session.dialect.stream_id:
             session.number = next(self._numbers[stream_id])
-        return Connection(session, socket, handshake_s=_now() - asked_s)
+        return Connection(session, socket, telemetry, handshake_s=_now() - asked_s)
 
 
 @contextlib.contextmanager

@@ -214,7 +214,7 @@ class Socket(asyncio.Protocol):
     def _keep_alive(self) -> None:
         now = self._loop.time()
         if self._heard_s < self._pinged_s:
-            self._cut_off(SessionLost(1006, "the server answers no ping"))
+            self._cut_off(SessionLost(1006, "the server answers no ping", given_up=True))
             return
         due_s = self._heard_s + self._ping_interval_s
         if now >= due_s:

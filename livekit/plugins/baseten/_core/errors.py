@@ -119,12 +119,14 @@ class SessionLost(BasetenError):
     Attributes:
         code: WebSocket close code; 1006 where there was no close frame.
         reason: The text of that frame, or what is known instead.
+        given_up: This side has ended it: no sign of life, or a result that never came.
     """
 
-    def __init__(self, code: int, reason: str = "") -> None:
+    def __init__(self, code: int, reason: str = "", *, given_up: bool = False) -> None:
         super().__init__(code, reason)
         self.code: Final = code
         self.reason: Final = reason
+        self.given_up: Final = given_up
 
     def __str__(self) -> str:
         detail = f": {self.reason}" if self.reason else ""

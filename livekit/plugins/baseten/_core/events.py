@@ -114,6 +114,17 @@ class HallucinationDropped:
 
 
 @dataclass(frozen=True)
+class FlushAnswered:
+    """Attributes:
+    asked_s: When it was asked for, by the clock of whoever did.
+    has_words: The answer is a final with words, and no empty one.
+    """
+
+    asked_s: float
+    has_words: bool
+
+
+@dataclass(frozen=True)
 class ServerWarned:
     """An error frame after which the stream goes on."""
 
@@ -143,6 +154,7 @@ Event = (
     | SpeechEnded
     | Used
     | AudioLost
+    | FlushAnswered
     | HallucinationDropped
     | ServerWarned
     | MessageSkipped

@@ -39,6 +39,7 @@ class Flush:
     Attributes:
         number: Counts the flushes of a stream, from 1. 0 where nobody waits for the answer.
         position: Stream sample up to which the utterance is to be finished.
+        asked_s: When it was asked for.
         trace_id: Of the probe behind its request; "" before it is sent, or where there is none.
         heard_s: When the server answered that probe; None until then.
         due_s: When to stop waiting for a final that answers it; None until that is known.
@@ -46,6 +47,7 @@ class Flush:
 
     number: int
     position: int
+    asked_s: float = 0.0
     trace_id: str = ""
     heard_s: float | None = None
     due_s: float | None = None
@@ -86,10 +88,10 @@ class Flushes:
 
     # On their way
 
-    def ask(self, position: int) -> None:
+    def ask(self, position: int, now: float) -> None:
         """Have the utterance up to stream sample ``position`` finished."""
         self._count += 1
-        flush = Flush(self._count, position)
+        flush = Flush(self._count, position, now)
         self._waiting.append(flush)
         self.unsent.append(flush)
 
@@ -133,31 +135,34 @@ class Flushes:
 
     # Answered
 
-    def answer(self, position: int, now: float) -> None:
+    def answer(self, position: int, now: float) -> list[Flush]:
         """Take those out that a final up to stream sample ``position`` answers."""
-        for flush in self._waiting:
-            if flush.position <= position:
-                self.answered_to = position
-                if flush.heard_s is not None:
-                    self._slowest_s = max(self._slowest_s or 0.0, now - flush.heard_s)
+        answered = [f for f in self._waiting if f.position <= position]
+        for flush in answered:
+            self.answered_to = position
+            if flush.heard_s is not None:
+                self._slowest_s = max(self._slowest_s or 0.0, now - flush.heard_s)
         self._waiting = [f for f in self._waiting if f.position > position]
+        return answered
 
-    def drop_overdue(self, now: float, before: float = math.inf) -> None:
+    def drop_overdue(self, now: float, before: float = math.inf) -> list[Flush]:
         """Take those up to stream sample ``before`` out that no final will answer in time."""
         late = [f for f in self._waiting if f.due_s is not None and now >= f.due_s]
-        self._drop([f for f in late if f.position <= before])
+        return self._dropped([f for f in late if f.position <= before])
 
-    def drop_before(self, position: int) -> None:
+    def drop_before(self, position: int) -> list[Flush]:
         """Take those up to stream sample ``position`` out: no final came of them."""
-        self._drop([f for f in self._waiting if f.position <= position])
+        return self._dropped([f for f in self._waiting if f.position <= position])
 
-    def _drop(self, late: list[Flush]) -> None:
+    def _dropped(self, late: list[Flush]) -> list[Flush]:
         self.answered_to = max([self.answered_to, *(f.position for f in late)])
         self._waiting = [f for f in self._waiting if f not in late]
+        return late
 
-    def clear(self) -> None:
+    def clear(self) -> list[Flush]:
         """Take all of them out: the stream is over."""
-        self._waiting.clear()
+        cleared, self._waiting = self._waiting, []
+        return cleared
 
     @property
     def _grace_s(self) -> float:

@@ -20,6 +20,7 @@ from .errors import BasetenError, DrainTimedOut, SessionLost
 from .events import (
     AudioLost,
     Event,
+    FlushAnswered,
     HallucinationDropped,
     Hypothesis,
     MessageSkipped,
@@ -27,7 +28,7 @@ from .events import (
     TimesDoubted,
     Used,
 )
-from .flushes import Flushes
+from .flushes import Flush, Flushes
 from .journal import Journal
 from .results import Results
 from .retries import Blame
@@ -135,12 +136,13 @@ class Recognition:
         """So much audio waits for the server that no more can be held."""
         return self._audio.is_full
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         """Have what was said so far finished now."""
         if self._has_answered_everything:
             self._utterance.answer_empty()
+            self.events.append(FlushAnswered(now, has_words=False))
         else:
-            self._flushes.ask(self._audio.journal.stop)
+            self._flushes.ask(self._audio.journal.stop, now)
 
     def end_input(self) -> None:
         self._input_ended = True
@@ -277,8 +279,9 @@ class Recognition:
         if promoted is not None:  # it has been said, whoever may go on
             self._audio.settle(min(promoted.end, self._audio.sent))
         if self._flushes.waiting:
-            self._flushes.clear()
+            answered = self._flushes.clear()
             self._utterance.answer_empty()
+            self._report_answered(answered, has_words=promoted is not None)
         self._report_usage()
 
     def suspend(self) -> None:
@@ -296,6 +299,11 @@ class Recognition:
     def journal(self) -> Journal:
         """The audio that has no final."""
         return self._audio.journal
+
+    @property
+    def sent(self) -> int:
+        """Up to this stream sample, some server was sent the audio."""
+        return self._audio.sent
 
     @property
     def wall(self) -> WallClock:
@@ -349,8 +357,9 @@ class Recognition:
         said = results.read_partial(transcript)
         if results.is_in_order and self._flushes.is_any_before(said.heard_to - 1):
             # The server heard the flush, had nothing to finish, and has heard on since.
-            self._flushes.drop_before(said.heard_to - 1)
+            answered = self._flushes.drop_before(said.heard_to - 1)
             self._utterance.answer_empty()
+            self._report_answered(answered, has_words=False)
         if self._is_speech(said):
             self._utterance.show(said, has_paused=lambda: results.has_paused(said))
 
@@ -371,9 +380,10 @@ class Recognition:
         if not is_empty:
             self._report_usage()
         if self._flushes.is_any_before(final.settled):
-            self._flushes.answer(final.settled, now)
+            answered = self._flushes.answer(final.settled, now)
             if is_empty and not took_back:
                 self._utterance.answer_empty()
+            self._report_answered(answered, has_words=not is_empty)
 
     def _is_speech(self, said: Hypothesis) -> bool:
         return bool(said.text) if self._audio_events else has_words(said.text)
@@ -408,7 +418,8 @@ class Recognition:
     def _ask_again(self, attached: _Attached, reason: str) -> None:
         """Have the audio since the last final transcribed again, by another session."""
         self._asked_again_at = self._audio.journal.start
-        self._lose(attached, SessionLost(1006, f"{reason}; its audio is sent again"))
+        why = f"{reason}; its audio is sent again"
+        self._lose(attached, SessionLost(1006, why, given_up=True))
 
     @property
     def _may_ask_again(self) -> bool:
@@ -472,7 +483,7 @@ class Recognition:
         if promoted is not None:
             # It has been said: if a final comes after all, it must not say it again.
             self._audio.settle(min(promoted.end, attached.session.cursor))
-            self._lose(attached, SessionLost(1006, "the model sends no results"))
+            self._lose(attached, SessionLost(1006, "the model sends no results", given_up=True))
 
     def _go_on_behind(self, attached: _Attached, start: int, now: float) -> None:
         """Miss no final before stream sample ``start``: it failed twice, and the server went on."""
@@ -482,9 +493,10 @@ class Recognition:
             self._utterance.abandon()
         self._audio.settle(start)
         if self._flushes.is_any_before(start):
-            self._flushes.answer(start, now)
+            answered = self._flushes.answer(start, now)
             if not is_said:
                 self._utterance.answer_empty()
+            self._report_answered(answered, has_words=is_said)
 
     @property
     def _live(self) -> Session | None:
@@ -517,8 +529,12 @@ class Recognition:
     def _answer_overdue(self, now: float) -> None:
         due = self._flush_deadline
         if due is not None and now >= due:
-            self._flushes.drop_overdue(now, self._no_final_owed_before)
+            answered = self._flushes.drop_overdue(now, self._no_final_owed_before)
             self._utterance.answer_empty()
+            self._report_answered(answered, has_words=False)
+
+    def _report_answered(self, flushes: list[Flush], *, has_words: bool) -> None:
+        self.events += [FlushAnswered(flush.asked_s, has_words) for flush in flushes]
 
     def _is_silent_until(self, position: int) -> bool:
         """Nothing like speech since the last final."""

@@ -18,6 +18,7 @@ from .._core.session import Patience
 from .._core.wire import dialect_for
 from .._recording.nothing import NoRecording
 from .._recording.recording import Recording
+from .._telemetry.stream import StreamTelemetry
 from ..log import logger
 from .api_errors import to_api_error
 from .options_change import Changeover
@@ -64,6 +65,7 @@ class Connections:
         connector: Opens them.
         recognition: What they carry.
         recording: Of the call.
+        telemetry: Of the call.
         options: Of the first one.
         limits: Of the stream.
         connect_timeout_s: For each handshake.
@@ -83,6 +85,7 @@ class Connections:
         connector: Connector,
         recognition: Recognition,
         recording: Recording | NoRecording,
+        telemetry: StreamTelemetry,
         *,
         options: Options,
         limits: Limits,
@@ -93,6 +96,7 @@ class Connections:
         self._connector = connector
         self._recognition = recognition
         self._recording = recording
+        self._telemetry = telemetry
         self._cold_start_timeout_s = limits.cold_start_timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._calls = calls
@@ -109,6 +113,7 @@ class Connections:
             is_pausing=lambda: recognition.is_pausing,
             succeeded=self._changed_over,
             failed=self._change_failed,
+            telemetry=telemetry,
         )
         self.current: Connection | None = None
         self.options = options
@@ -122,6 +127,7 @@ class Connections:
         Raises:
             APIError: It could not be had, or ended before.
         """
+        self._telemetry.began_run()
         try:
             await heard_out(self._recognition, self._work_with_one)
         except BasetenError as e:
@@ -160,6 +166,7 @@ class Connections:
     async def _let_go(self) -> None:
         """Close the one at work, and give up a change that is under way."""
         await self._changeover.aclose()
+        self._telemetry.detached()
         connection, self.current = self.current, None
         if connection is not None:
             await connection.aclose()
@@ -179,6 +186,7 @@ class Connections:
             self.is_first_outage = True
             self._calls.worked()
         self.blame = blame(error)
+        self._telemetry.judged(error)
         judged = self._refusals.judge(error)
         accepted = self._accepted
         if isinstance(judged, MetadataRefused) and judged.permanent and accepted is not None:
@@ -213,7 +221,8 @@ class Connections:
         before, self.current = self.current, opened.connection
         if before is not None:
             self._connector.close_later(before)
-        carry(self._recognition, opened, self._recording, self._calls.received)
+        received = self._calls.received
+        carry(self._recognition, opened, self._recording, self._telemetry, received)
         self._calls.taken_over(opened)
 
     async def _ended(self) -> None:
@@ -247,6 +256,7 @@ def carry(
     recognition: Recognition,
     opened: Opened,
     recording: Recording | NoRecording,
+    telemetry: StreamTelemetry,
     received: Callable[[], None],
 ) -> None:
     """Let a connection carry a recognition.
@@ -256,6 +266,7 @@ def carry(
     """
     connection, now = opened.connection, _now()
     recognition.attach(connection.session, now)
+    telemetry.attached(connection.session, recognition.sent)
     tap = recording.connected(
         open_for_s=now - connection.opened_s,
         handshake_s=connection.handshake_s,

@@ -20,6 +20,7 @@ from .._core.options import Options
 from .._core.retries import Refusals
 from .._core.session import Patience, Session
 from .._core.wire import dialect_for
+from .._telemetry.stream import StreamTelemetry
 from .api_errors import to_api_error
 
 # Several calls of `update_options` within this time change the connection once.
@@ -40,6 +41,7 @@ class Changeover:
         is_pausing: Whether nobody speaks.
         succeeded: Called with the new connection, which has to be carried on from there.
         failed: Called with the last error instead; the old connection works on.
+        telemetry: Of the stream.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Changeover:
         is_pausing: Callable[[], bool],
         succeeded: Callable[[Opened, Options], None],
         failed: Callable[[APIError], None],
+        telemetry: StreamTelemetry,
     ) -> None:
         self._connector = connector
         self._connect_timeout_s = connect_timeout_s
@@ -62,6 +65,7 @@ class Changeover:
         self._is_pausing = is_pausing
         self._succeeded = succeeded
         self._failed = failed
+        self._telemetry = telemetry
         self._task: asyncio.Task[None] | None = None
         self._paused = asyncio.Event()
 
@@ -89,16 +93,19 @@ class Changeover:
 
     async def _run(self, options: Options) -> None:
         await asyncio.sleep(_COALESCE_S)
-        for delay_s in (*self._retry_delays_s(), None):
-            try:
-                self._succeeded(await self._ready(options), options)
-                return
-            except BasetenError as e:
-                error = to_api_error(self._refusals.judge(e))
-            if delay_s is None or not error.retryable:
-                self._failed(error)
-                return
-            await asyncio.sleep(delay_s)
+        with self._telemetry.changeover() as change:
+            for delay_s in (*self._retry_delays_s(), None):
+                try:
+                    self._succeeded(await self._ready(options), options)
+                    change.outcome = "done"
+                    return
+                except BasetenError as e:
+                    error = to_api_error(self._refusals.judge(e))
+                if delay_s is None or not error.retryable:
+                    change.outcome = "failed"
+                    self._failed(error)
+                    return
+                await asyncio.sleep(delay_s)
 
     async def _ready(self, options: Options) -> Opened:
         """Open a connection with ``options``. Returns at the moment at which it may take over."""

@@ -9,12 +9,13 @@ from livekit.agents import stt, utils
 
 from .._connection.connector import Connector
 from .._core.clocks import EventClock
-from .._core.events import Final, Hypothesis
+from .._core.events import Final, Hypothesis, Used
 from .._core.recognition import Recognition
 from .._core.text import joined
 from .._core.wire import mean_confidence
 from .._recording.nothing import NoRecording
 from .._recording.recording import Recording
+from .._telemetry.stream import StreamTelemetry
 from .audio import Intake
 from .connections import carry
 from .precaution import heard_out
@@ -28,12 +29,14 @@ async def recognized(
     *,
     timeout_s: float,
     recording: Recording | NoRecording,
+    telemetry: StreamTelemetry,
 ) -> stt.SpeechData:
     """Everything that is said in ``buffer``, as one result with the words and times of all.
 
     Args:
         recognition: A new one, that keeps as much audio as this.
         recording: Of this call.
+        telemetry: Of this call.
         timeout_s: For the handshake.
 
     Raises:
@@ -51,9 +54,15 @@ async def recognized(
     recognition.push(rest, intake.position, wall_s)
     recording.pushed(rest)
     recognition.end_input()
-    if not recognition.has_nothing_left:
-        await heard_out(recognition, lambda: _carried(recognition, connector, timeout_s, recording))
-    events = recognition.take_events()
+    try:
+        if not recognition.has_nothing_left:
+            await heard_out(
+                recognition,
+                lambda: _carried(recognition, connector, timeout_s, recording, telemetry),
+            )
+    finally:
+        events = recognition.take_events()
+        telemetry.used(sum(event.samples for event in events if isinstance(event, Used)))
     finals = [e.hypothesis for e in events if isinstance(e, Final) and e.hypothesis.text]
     return speech_data(_combined(finals), EventClock())
 
@@ -63,6 +72,7 @@ async def _carried(
     connector: Connector,
     timeout_s: float,
     recording: Recording | NoRecording,
+    telemetry: StreamTelemetry,
 ) -> None:
     """Work with one connection until everything has been said.
 
@@ -72,7 +82,7 @@ async def _carried(
     loop = asyncio.get_running_loop()
     opened = await connector.open(recognition.new_session, timeout_s=timeout_s)
     connection = opened.connection
-    carry(recognition, opened, recording, lambda: recognition.advance(loop.time()))
+    carry(recognition, opened, recording, telemetry, lambda: recognition.advance(loop.time()))
     try:
         while not recognition.is_done:
             await connection.ended()

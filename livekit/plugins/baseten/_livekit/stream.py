@@ -15,11 +15,12 @@ from livekit.agents import APIConnectOptions, APIError, stt
 from .._connection.connector import Connector, Opened
 from .._connection.loops import is_running_here, run_in
 from .._core.clocks import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ
-from .._core.events import AudioLost, Final, Interim, Preflight
+from .._core.events import AudioLost, Final, FlushAnswered, Interim, Preflight
 from .._core.options import Options
 from .._core.wire import dialect_for
 from .._recording.nothing import NoRecorder
 from .._recording.recording import Recorder
+from .._telemetry.deployment import Telemetry
 from .arguments import OptionChanges, changed_options
 from .audio import Intake
 from .base import BaseStream
@@ -43,6 +44,7 @@ class SpeechStream(BaseStream):
         limits: Limits,
         conn_options: APIConnectOptions,
         recorder: Recorder | NoRecorder,
+        telemetry: Telemetry,
         source: str = "",
     ) -> None:
         self._limits = limits
@@ -54,10 +56,11 @@ class SpeechStream(BaseStream):
         request_id = f"baseten-{uuid.uuid4().hex[:12]}"
         self._speech_events = SpeechEvents(request_id, recognition.wall.at)
         self._recording = recorder.start(request_id, options, source)
+        self._telemetry = telemetry.stream(recognition)
         self._notices = Notices(
             replay_buffer_s=limits.replay_buffer_s,
             lost_before=work.lost_samples,
-            lost=self._recording.lost,
+            lost=self._lost,
             failed=self._report,
         )
         self._offset_s = 0.0
@@ -67,6 +70,7 @@ class SpeechStream(BaseStream):
             connector,
             recognition,
             self._recording,
+            self._telemetry,
             options=options,
             limits=limits,
             connect_timeout_s=conn_options.timeout,
@@ -131,7 +135,7 @@ class SpeechStream(BaseStream):
         self._check_open()
         self._push_rest()
         self._recording.flushed()
-        self._recognition.flush()
+        self._recognition.flush(self._loop.time())
         self._pass_on()
 
     def end_input(self) -> None:
@@ -177,7 +181,8 @@ class SpeechStream(BaseStream):
 
     async def _close(self) -> None:
         await super().aclose()
-        self._recording.close()  # `_main_task` does neither, if it never began
+        self._recording.close()  # `_main_task` does none of it, if it never began
+        self._telemetry.close()
         self.unfinished.finish()
 
     async def __aenter__(self) -> Self:
@@ -245,6 +250,7 @@ class SpeechStream(BaseStream):
         try:
             await super()._main_task()
         except APIError:
+            self._telemetry.failed()
             self._leave()
             raise
         finally:
@@ -254,6 +260,7 @@ class SpeechStream(BaseStream):
                     self._lose_rest()  # it was closed in the outage in which others failed
                 self.unfinished.finish()
             self._recording.close()
+            self._telemetry.close()
 
     def _end_with(self, end: Callable[[], None]) -> None:
         """However the stream ends, a start of speech needs its end and a flush its answer."""
@@ -307,7 +314,7 @@ class SpeechStream(BaseStream):
     def _keep_flush(self) -> None:
         if self.unfinished.fate is Fate.HELD:
             self._push_rest()
-            self._recognition.flush()
+            self._recognition.flush(self._loop.time())
 
     def _lose_rest(self) -> None:
         """Nobody has gone on."""
@@ -338,13 +345,16 @@ class SpeechStream(BaseStream):
 
     def _emit(self) -> None:
         """Take in what the session has received, and tell LiveKit what came of it."""
-        self._recognition.advance(self._now())
+        now = self._now()
+        self._recognition.advance(now)
         for event in self._recognition.take_events():
+            now_wall_s = _wall_s()
+            self._telemetry.take(event, now, now_wall_s)
             if isinstance(event, Notice):
                 self._notices.take(event)
-            elif self._takes_events:
+            elif self._takes_events and not isinstance(event, FlushAnswered):
                 clock = self._work.clock
-                said = self._speech_events.of(event, clock=clock, now_wall_s=_wall_s())
+                said = self._speech_events.of(event, clock=clock, now_wall_s=now_wall_s)
                 self._recording.said(said, clock.offset_s(_start_of(event)))
                 self._emit_event(said)
         if self._recognition.is_pausing:
@@ -353,6 +363,10 @@ class SpeechStream(BaseStream):
     def _taken_over(self, opened: Opened) -> None:
         self._emit_acquired(opened.acquire_s, is_reused=opened.is_reused)
         self._notices.report_loss()
+
+    def _lost(self, samples: int) -> None:
+        self._recording.lost(samples)
+        self._telemetry.lost(samples)
 
     def _report(self, error: APIError) -> None:
         self._recording.failed(error, recoverable=True)

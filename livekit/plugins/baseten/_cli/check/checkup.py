@@ -17,6 +17,7 @@ from ..._core.options import Options
 from ..._core.wire import dialect_for
 from ..._livekit.api_errors import to_api_error
 from ..._livekit.http_session import HttpSession, proxy_for
+from ..._telemetry.deployment import Telemetry
 from ...stt import STT
 from . import diagnosis, network, sentence
 from .hearing import Hearing, listen
@@ -196,7 +197,12 @@ class Checkup:
     async def _metadata_refused(self, error: APIError) -> Wrong:
         self._steps.doing("finding out which field is refused")
         http_session = HttpSession(None, self._endpoint.url)
-        connector = Connector(self._endpoint, http_session.current, ping_interval_s=0)
+        connector = Connector(
+            self._endpoint,
+            http_session.current,
+            ping_interval_s=0,
+            telemetry=Telemetry(self._options.model, self._endpoint.url),
+        )
         try:
             refused = await refused_fields(connector, self._options, wait_s=self._wait_s)
         except BasetenError as e:
