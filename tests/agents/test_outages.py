@@ -36,7 +36,14 @@ from kit.stage import (
 )
 
 from livekit import rtc
-from livekit.agents import Agent, APIConnectOptions, ModelSettings, stt, utils
+from livekit.agents import (
+    Agent,
+    APIConnectOptions,
+    ModelSettings,
+    STTContextOptions,
+    stt,
+    utils,
+)
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.plugins import baseten
 from livekit.plugins.baseten._core.options import Model
@@ -126,9 +133,18 @@ async def two_sessions() -> AsyncIterator[tuple[Two, Server]]:
             model_endpoint=server.url, api_key=KEY, **STT_OPTIONS["whisper"]
         )
         streams = overhear(speech_to_text)
+        one_knows, other_knows = [STTContextOptions(keyterms=[term]) for term in ("Elinor", "Lucy")]
         async with (
-            calling(speech_to_text, LINES, "stt", conn_options=QUICK) as one,
-            calling(speech_to_text, OTHER_LINES, "stt", conn_options=QUICK) as other,
+            calling(
+                speech_to_text, LINES, "stt", conn_options=QUICK, stt_context_options=one_knows
+            ) as one,
+            calling(
+                speech_to_text,
+                OTHER_LINES,
+                "stt",
+                conn_options=QUICK,
+                stt_context_options=other_knows,
+            ) as other,
         ):
             yield Two([one, other], streams), server
         await speech_to_text.aclose()
@@ -140,6 +156,7 @@ async def both_fail_at_once() -> Two:
     async with two_sessions() as (played, server):
         for call in played.calls:
             await call.microphone.reaches(2 * SAMPLE_RATE_HZ)
+        played.calls[0].session.update_options(keyterms=["Marianne"])
         go_away(server)
         await server.until(lambda: len(played.streams) == 4)
         server.plan.clear()
@@ -292,6 +309,16 @@ def test_two_sessions_that_fail_at_once_have_their_own_words(
     assert [said(call) for call in played.calls] == [LINES.text, OTHER_LINES.text]
     assert {stream.text for stream in played.streams} - {""} == {LINES.text, OTHER_LINES.text}
     assert len(played.streams) == 4
+
+
+def test_each_of_two_sessions_is_heard_with_its_own_keyterms(
+    others: dict[str, Played[Two]],
+) -> None:
+    by_call = {
+        each.text: each.stream.options.keyterms for each in others["two sessions"].value.streams
+    }
+    assert by_call[LINES.text] == ("Marianne",)
+    assert by_call[OTHER_LINES.text] == ("Lucy",)
 
 
 def test_another_agent_hears_what_was_said_before_it_came(

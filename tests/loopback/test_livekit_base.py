@@ -15,9 +15,21 @@ import pytest
 from kit.client import new_stt
 from paths import PACKAGE
 
-from livekit.agents import APIConnectionError, APIConnectOptions, APIError, LanguageCode, stt
+from livekit.agents import (
+    AgentSession,
+    APIConnectionError,
+    APIConnectOptions,
+    APIError,
+    LanguageCode,
+    stt,
+)
 from livekit.agents.voice import audio_recognition
-from livekit.plugins.baseten._livekit.base import BaseStream, is_closing, running_pipeline
+from livekit.plugins.baseten._livekit.base import (
+    BaseStream,
+    is_closing,
+    running_pipeline,
+    running_session,
+)
 
 FINAL = stt.SpeechEvent(
     stt.SpeechEventType.FINAL_TRANSCRIPT,
@@ -190,6 +202,27 @@ async def test_a_sessions_streams_are_opened_in_the_task_of_its_pipeline() -> No
     assert seen == [pipeline, None]
     assert is_closing(pipeline)
     await pipeline.aclose()
+
+
+async def test_a_sessions_streams_know_their_session() -> None:
+    session: AgentSession = AgentSession(vad=None)
+    seen: list[object] = []
+
+    async def node(*_: Any) -> AsyncIterator[stt.SpeechEvent]:
+        seen.append(running_session())
+        seen.append(await asyncio.create_task(_running_session()))
+        yield FINAL
+
+    assert running_session() is None
+    # As `AudioRecognition` makes it.
+    pipeline = audio_recognition._STTPipeline(node, is_closing=session._is_closing)
+    await anext(pipeline.event_ch)
+    assert seen == [session, session]
+    await pipeline.aclose()
+
+
+async def _running_session() -> object:
+    return running_session()
 
 
 async def _running_pipeline() -> object:

@@ -46,6 +46,7 @@ from ._livekit.connections import Limits
 from ._livekit.continuation import Pipelines, Work
 from ._livekit.http_session import HttpSession
 from ._livekit.recognize import recognized
+from ._livekit.session_keyterms import SessionKeyterms
 from ._livekit.stream import SpeechStream
 from ._livekit.transform import Transform, Transforming
 from ._recording.nothing import NoRecorder
@@ -211,7 +212,7 @@ class STT(stt.STT):
         arguments = locals()
         check_former_arguments(sample_rate, encoding, buffer_size_seconds)
         self._options = Options.create(model, **options_in(arguments))
-        self._session_keyterms: tuple[str, ...] = ()
+        self._session_keyterms = SessionKeyterms()
         self._preflight = is_true(preflight=preflight)
         self._drop_hallucinations = is_true(drop_hallucinations=drop_hallucinations)
         self._audio_events = is_true(audio_events=audio_events)
@@ -287,7 +288,7 @@ class STT(stt.STT):
                 another instance's, or somebody goes on from it already.
             TypeError: ``continues`` is no `SpeechStream`.
         """
-        options = self._options_with_keyterms
+        options = self._options_here
         if is_given(language):
             options = options.updated(language=language)
         if continues is not None:
@@ -352,7 +353,7 @@ class STT(stt.STT):
         from ._transcription.selection import Selection
         from ._transcription.sources import short_name_of
 
-        options = self._options_with_keyterms.updated(enable_partial_transcripts=interims)
+        options = self._options_here.updated(enable_partial_transcripts=interims)
         if interims and not at_pace_of_speech:
             options = options.updated(partial_transcript_interval_s=_SPARSE_INTERIMS_S)
         if is_given(language):
@@ -410,6 +411,7 @@ class STT(stt.STT):
         )
         self._streams.add(stream)
         self._pipelines.opened(stream)
+        self._session_keyterms.opened(stream)
         return stream
 
     async def _recognize_impl(
@@ -419,7 +421,7 @@ class STT(stt.STT):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions,
     ) -> stt.SpeechEvent:
-        options = self._options_with_keyterms
+        options = self._options_here
         if is_given(language):
             options = options.updated(language=language)
         if not (dialect_for(options).holds_back_sentences or self._connector.has_one_ready):
@@ -468,10 +470,10 @@ class STT(stt.STT):
         _warn_of_doubts(options, self._options)
         self._options = options
         self._capabilities = _capabilities(options)
-        told = self._options_with_keyterms
         if given.keys() & {"keyterms", "prompt"}:
-            _warn_of_cut_keyterms(told)
+            _warn_of_cut_keyterms(self._options_here)
         for stream in list(self._streams):
+            told = self._options_with(self._session_keyterms.of(stream))
             stream.use_options(stream.options.updated(**{**given, "keyterms": told.keyterms}))
 
     def prewarm(self) -> None:
@@ -518,7 +520,7 @@ class STT(stt.STT):
         return self
 
     def _new_session(self) -> Session:
-        return Session(dialect_for(self._options_with_keyterms), self._limits.patience)
+        return Session(dialect_for(self._options_here), self._limits.patience)
 
     def _recognition(self, options: Options, limits: Limits) -> Recognition:
         return Recognition(
@@ -532,17 +534,21 @@ class STT(stt.STT):
         )
 
     def _update_session_keyterms(self, keyterms: list[str]) -> None:
-        """LiveKit's hook: the session's keyterms, kept apart from the user's own."""
-        self._session_keyterms = tuple(keyterms)
-        told = self._options_with_keyterms
-        _warn_of_cut_keyterms(told)
+        """LiveKit's hook: a session's keyterms, kept apart from the user's own."""
+        self._session_keyterms.tell(keyterms)
+        _warn_of_cut_keyterms(self._options_with(keyterms))
         for stream in list(self._streams):
+            told = self._options_with(self._session_keyterms.of(stream))
             stream.use_options(stream.options.updated(keyterms=told.keyterms))
 
     @property
-    def _options_with_keyterms(self) -> Options:
-        """The options with the user's keyterms first and the session's after them."""
-        merged = unique((*self._options.keyterms, *self._session_keyterms))
+    def _options_here(self) -> Options:
+        """The options for whatever the running task opens."""
+        return self._options_with(self._session_keyterms.here)
+
+    def _options_with(self, session_keyterms: Sequence[str]) -> Options:
+        """The options with the user's keyterms first and a session's after them."""
+        merged = unique((*self._options.keyterms, *session_keyterms))
         return self._options.updated(keyterms=tuple(merged))
 
 

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from livekit.agents import APIConnectOptions, APIError, stt
+from livekit.agents import AgentSession, APIConnectOptions, APIError, stt
 from livekit.agents.voice import audio_recognition
 
 from .._core.clocks import SAMPLE_RATE_HZ
@@ -33,6 +33,16 @@ def running_pipeline() -> object | None:
     if pipeline is None or getattr(pipeline, "_pump_task", None) is not asyncio.current_task():
         return None
     return pipeline
+
+
+def running_session() -> AgentSession | None:
+    """The session that the running task works for, as far as speech-to-text goes.
+
+    Tasks that its pipeline's streams have started work for it, too: those of adapters.
+    """
+    pipeline = None if _running_pipeline is None else _running_pipeline.get(None)
+    session = getattr(getattr(pipeline, "_is_closing", None), "__self__", None)
+    return session if isinstance(session, AgentSession) else None
 
 
 def is_sessions_own(stream: object, pipeline: object) -> bool:
