@@ -379,7 +379,7 @@ async def examined(
     server: Server, extra_metadata: dict[str, Any], answer_within_s: float
 ) -> Examined:
     checkup = Checkup(
-        baseten.STT(model_endpoint=server.url, api_key=KEY, extra_metadata=extra_metadata),
+        lambda: baseten.STT(model_endpoint=server.url, api_key=KEY, extra_metadata=extra_metadata),
         Endpoint(server.url, KEY),
         Options.create("whisper", extra_metadata=extra_metadata),
         Steps(None),

@@ -182,7 +182,7 @@ async def test_closing_the_stt_lets_go_of_failed_streams(caplog: pytest.LogCaptu
     async with failed(faults.Refuse(503)) as (_, stt, first):
         await stt.aclose()
         assert first.stream.lost_audio_s > 0
-        with pytest.raises(ValueError, match="not of this STT"):
+        with pytest.raises(RuntimeError, match="this STT is closed"):
             stt.stream(continues=first.stream)
     assert len(_warnings(caplog)) == 1
 

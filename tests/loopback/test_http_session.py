@@ -19,6 +19,7 @@ from kit.client import (
     words,
 )
 
+from livekit import rtc
 from livekit.agents import (
     APIConnectionError,
     utils,
@@ -100,11 +101,23 @@ async def test_a_session_that_was_passed_in_closed_is_an_error_that_says_so(
     assert not server.handshakes
 
 
-async def test_an_stt_that_was_closed_can_open_a_stream_again(server: Server) -> None:
+async def test_an_stt_that_was_closed_opens_no_stream(server: Server) -> None:
     async with an_stt(server) as stt:
         await transcribed(stt, SPEECH.pcm)
-        await stt.aclose()
-        assert words(await transcribed(stt, SPEECH.pcm)) == ["w1", "w2", "w3"]
+    await stt.aclose()  # a second time is no error
+    opened = len(server.handshakes)
+    silence = rtc.AudioFrame(bytes(3200), 16_000, 1, 1600)
+    closed = "this STT is closed: make another one"
+    with pytest.raises(RuntimeError, match=closed):
+        stt.stream()
+    with pytest.raises(RuntimeError, match=closed):
+        stt.prewarm()
+    with pytest.raises(RuntimeError, match=closed):
+        stt.update_options(language="de")
+    for later in (stt.warm_up(), stt.recognize(silence), stt.transcribe("talk.wav")):
+        with pytest.raises(RuntimeError, match=closed):
+            await later
+    assert len(server.handshakes) == opened
 
 
 # TLS

@@ -259,8 +259,8 @@ async def test_a_stream_can_be_changed_alone() -> None:
         with pytest.raises(ValueError, match="language='klingon'"):
             changed.update_options(language="klingon", vad_threshold=0.7)
         assert (changed.options.language, changed.options.vad_threshold) == ("de", 0.5)
-    await stt.aclose()
     assert await metadata_of(stt) == DEFAULT_METADATA
+    await stt.aclose()
 
 
 @pytest.mark.parametrize("name", ["keyterms", "language_options"])

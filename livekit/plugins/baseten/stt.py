@@ -256,6 +256,7 @@ class STT(stt.STT):
         )
         self._streams = weakref.WeakSet[SpeechStream]()
         self._pipelines = Pipelines()
+        self._is_closed = False
         super().__init__(capabilities=_capabilities(self._options))
 
     @property
@@ -287,7 +288,9 @@ class STT(stt.STT):
             ValueError: The model does not know ``language``; ``continues`` has not failed, is
                 another instance's, or somebody goes on from it already.
             TypeError: ``continues`` is no `SpeechStream`.
+            RuntimeError: This instance is closed.
         """
+        self._check_open()
         options = self._options_here
         if is_given(language):
             options = options.updated(language=language)
@@ -348,7 +351,9 @@ class STT(stt.STT):
             ValueError: An argument is out of range.
             MediaError: The recording cannot be read; a `ValueError`.
             TranscriptionError: It was not heard to its end; an `APIError` that has what was heard.
+            RuntimeError: This instance is closed.
         """
+        self._check_open()
         from ._transcription.hearing import transcribed  # not before: FFmpeg is a large library
         from ._transcription.selection import Selection
         from ._transcription.sources import short_name_of
@@ -421,6 +426,7 @@ class STT(stt.STT):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions,
     ) -> stt.SpeechEvent:
+        self._check_open()
         options = self._options_here
         if is_given(language):
             options = options.updated(language=language)
@@ -464,7 +470,9 @@ class STT(stt.STT):
 
         Raises:
             ValueError: An argument is out of range; nothing has changed then.
+            RuntimeError: This instance is closed.
         """
+        self._check_open()
         given = changed_options(changes)
         options = self._options.updated(**given)
         _warn_of_doubts(options, self._options)
@@ -480,7 +488,11 @@ class STT(stt.STT):
         """Open a connection in the background that the next stream takes over.
 
         It wakes a model that sleeps. Kept for a minute once it is open.
+
+        Raises:
+            RuntimeError: This instance is closed.
         """
+        self._check_open()
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -500,14 +512,17 @@ class STT(stt.STT):
         Raises:
             APITimeoutError: It did not within ``timeout``.
             APIError: It never will: a wrong key, no such model, refused options.
+            RuntimeError: This instance is closed.
         """
+        self._check_open()
         try:
             return await self._connector.warmed(self._new_session, timeout_s=timeout)
         except BasetenError as e:
             raise to_api_error(e) from None
 
     async def aclose(self) -> None:
-        """Close every stream of this instance, and whatever connections it holds."""
+        """Close every stream of this instance, and whatever connections it holds, for good."""
+        self._is_closed = True
         for stream in list(self._streams):
             await stream.aclose()
             stream.unfinished.lose()
@@ -518,6 +533,14 @@ class STT(stt.STT):
 
     async def __aenter__(self) -> Self:
         return self
+
+    def _check_open(self) -> None:
+        """
+        Raises:
+            RuntimeError: This instance is closed.
+        """
+        if self._is_closed:
+            raise RuntimeError("this STT is closed: make another one")
 
     def _new_session(self) -> Session:
         return Session(dialect_for(self._options_here), self._limits.patience)

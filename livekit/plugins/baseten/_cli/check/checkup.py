@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -37,7 +37,7 @@ class Wrong(Exception):
 class Checkup:
     """
     Args:
-        speech_to_text: Of the deployment; it is closed when all is done.
+        speech_to_text: Makes an `STT` of the deployment. Each that it made is closed again.
         endpoint: Where it is.
         options: What the deployment is to recognize with.
         steps: Told of each step.
@@ -51,7 +51,7 @@ class Checkup:
 
     def __init__(
         self,
-        speech_to_text: STT,
+        speech_to_text: Callable[[], STT],
         endpoint: Endpoint,
         options: Options,
         steps: Steps,
@@ -61,7 +61,8 @@ class Checkup:
     ) -> None:
         self.measured = diagnosis.Measured()
         self.hearing = Hearing()
-        self._stt = speech_to_text
+        self._new_stt = speech_to_text
+        self._stt = speech_to_text()
         self._endpoint = endpoint
         self._options = options
         self._steps = steps
@@ -142,7 +143,8 @@ class Checkup:
         self._steps.done("metadata", told)
         if took_s > diagnosis.ASLEEP_S:
             self.measured.woke_s = took_s
-            await self._stt.aclose()  # and once more, as it is for a call when the model is awake
+            await self._stt.aclose()
+            self._stt = self._new_stt()  # once more, as it is for a call when the model is awake
             try:
                 took_s = await self._stt.warm_up(timeout=self._wait_s)
             except APIError as e:

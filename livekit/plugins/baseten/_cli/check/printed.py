@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ def checked(
     """
     logging.getLogger("livekit").addHandler(logging.NullHandler())  # what matters is said here
     checkup = Checkup(
-        speech_to_text(endpoint, model=model, extra_metadata=extra),
+        functools.partial(speech_to_text, endpoint, model=model, extra_metadata=extra),
         endpoint,
         Options.create(model, extra_metadata=extra),
         Steps(None if as_json else out),
