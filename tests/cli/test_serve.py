@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import inspect
 import json
@@ -127,7 +128,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
     assert done.exit_code == 1
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
-    assert f"cannot listen on 127.0.0.1:{port}" in line
+    assert line == f"cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}"
 
 
 def test_it_hears_with_whisper_and_says_so() -> None:

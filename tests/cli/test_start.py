@@ -58,6 +58,7 @@ def test_the_version_is_shown_at_once(how: str) -> None:
     status, out, _, imports = started(how, "--version")
     assert (status, out) == (0, f"livekit-plugins-baseten {__version__}\n")
     assert is_quick(imports)
+    assert not imports & {"asyncio", "pydantic", "livekit.plugins.baseten._transcription.captions"}
 
 
 @pytest.mark.parametrize(

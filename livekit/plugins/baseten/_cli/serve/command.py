@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
-import signal
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,8 +16,7 @@ from ..deployment import ModelName
 from .ears import DEFAULT_MODEL, Ears, RecognizerName
 
 if TYPE_CHECKING:
-    from ...emulator import VoiceDetector, faults
-    from .streams import Streams
+    from ...emulator import faults
 
 NOT_INSTALLED = 'the emulator is not installed: pip install "livekit-plugins-baseten[emulator]"'
 
@@ -43,24 +37,6 @@ class ServeCommand(TyperCommand):
         for usage, meaning in listing():
             table.add_row(Text(usage, style="cyan", overflow="fold"), Text(meaning))
         out.print(table, soft_wrap=False)
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """What the server is to be like."""
-
-    model: ModelName
-    ears: Ears
-    host: str
-    port: int
-    api_key: str | None
-    plan: tuple[faults.Entry, ...]
-    repeat: bool
-    latency_s: float
-    delay_s: float
-    runtime: str
-    diarizer: bool
-    plain: bool
 
 
 def serve(
@@ -152,7 +128,9 @@ def serve(
         raise typer.BadParameter(f"--runtime {runtime}: a version such as 0.4, or current")
     try:
         plan = _plan(fault or [])
-        setting = _Setting(
+        from .work import Setting, serve_until_stopped  # not before all is right: it takes time
+
+        setting = Setting(
             model=model,
             ears=ears,
             host=host,
@@ -166,13 +144,9 @@ def serve(
             diarizer=diarizer,
             plain=plain or not out.is_terminal,
         )
-        asyncio.run(_serve(setting))
+        serve_until_stopped(setting)
     except ImportError as e:
         fail(str(e) if "pip install" in str(e) else NOT_INSTALLED)
-    except OSError as e:
-        fail(f"cannot listen on {host}:{port}: {e.strerror or e}")
-    except KeyboardInterrupt:  # where signals cannot be taken over
-        pass
 
 
 def _plan(texts: list[str]) -> tuple[faults.Entry, ...]:
@@ -182,82 +156,3 @@ def _plan(texts: list[str]) -> tuple[faults.Entry, ...]:
         return tuple(parsed(text) for text in texts)
     except BadFault as e:
         fail(f"--fault {e}", status=2)
-
-
-async def _serve(setting: _Setting) -> None:
-    from ...emulator import serve as serve_emulator
-    from ...emulator.faults.plan import Plan
-    from .streams import Streams
-
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(signal_number, stopped.set)
-    streams = Streams(loop.time, out.print) if setting.plain else Streams(loop.time)
-    async with contextlib.AsyncExitStack() as stack:
-        recognizer, line = stack.enter_context(setting.ears.recognizer())
-        if setting.diarizer:
-            from ...emulator._recognizers.turn_taking import TurnTaking
-
-            recognizer = TurnTaking(recognizer)
-        announced = contextlib.AsyncExitStack()  # the view ends after the server has: it shows that
-        await stack.enter_async_context(announced)
-        server = await stack.enter_async_context(
-            serve_emulator(
-                *setting.plan,
-                model=setting.model.value,
-                recognizer=recognizer,
-                voice_detector=_voice_detector(setting),
-                api_key=setting.api_key,
-                host=setting.host,
-                port=setting.port,
-                latency_s=setting.latency_s,
-                delay_s=setting.delay_s,
-                runtime=setting.runtime,
-                diarizer=setting.diarizer,
-                record=False,
-                observer=streams.connection,
-                handshake_observer=streams.handshake,
-            )
-        )
-        if setting.repeat:
-            server.plan = Plan(setting.plan, is_repeated=True)
-        _announce(setting, server.url, line)
-        await announced.enter_async_context(_view(setting, streams))
-        await stopped.wait()
-    out.print("Stopped.")
-
-
-def _voice_detector(setting: _Setting) -> type[VoiceDetector]:
-    from ...emulator import AmplitudeDetector, SileroDetector
-
-    # Coded speech is no speech to a detector that was trained on voices.
-    is_coded = setting.ears.name is RecognizerName.coded
-    return AmplitudeDetector if is_coded else SileroDetector
-
-
-@contextlib.asynccontextmanager
-async def _view(setting: _Setting, streams: Streams) -> AsyncIterator[None]:
-    from .live_view import live_view
-
-    if setting.plain:
-        yield
-    else:
-        async with live_view(out, streams):
-            yield
-
-
-def _announce(setting: _Setting, url: str, ears: str) -> None:
-    key = "..." if setting.api_key else "any"
-    out.print(f"Serving {setting.model.value} on {url}. Ctrl-C stops it.")
-    out.print(f"{ears}\n")
-    out.print("    from livekit.plugins import baseten")
-    arguments = _arguments(setting.model, url, diarizer=setting.diarizer)
-    out.print(f'    stt = baseten.STT({arguments}, api_key="{key}")\n')
-
-
-def _arguments(model: ModelName, url: str, *, diarizer: bool) -> str:
-    endpoint = f'model_endpoint="{url}"'
-    if diarizer:
-        return f"{endpoint}, enable_diarization=True"
-    return endpoint if model is ModelName.whisper else f'{endpoint}, model="{model.value}"'

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..._transcription.captions import Layout
-from ..._transcription.formats import Format, Style
-from ..._transcription.selection import Channels, Selection
 from .. import deployment, recognition
 from ..console import err
-from .outputs import STDIN, formats_of, targets
-from .wishes import MICROPHONE, Wishes
+
+if TYPE_CHECKING:
+    from ..._transcription.formats import Format
+    from ..._transcription.selection import Channels
 
 _OUTPUT, _SOUND, _PACE = "Transcript", "Recording", "Pace"
 
@@ -192,6 +191,13 @@ def transcribe(
     sources = files or []
     if mic == bool(sources):
         raise typer.BadParameter("name files to transcribe, or --mic")
+    # Not for --help and --version: what captions are made with takes time to import.
+    from ..._transcription.captions import Layout
+    from ..._transcription.formats import Format, Style
+    from ..._transcription.selection import Selection
+    from .outputs import STDIN, formats_of, targets
+    from .wishes import MICROPHONE, Wishes
+
     if sources.count(STDIN) > 1:
         raise typer.BadParameter("standard input can be read once only")
     if device is not None and not mic:
