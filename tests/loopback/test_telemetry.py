@@ -75,7 +75,7 @@ async def test_labels_are_few_and_say_nothing_of_a_call() -> None:
         "connection.losses": {"error.type": "1006"},
         "finals": {"outcome": "recognized"},
     }
-    for figure in figures():
+    for figure in (figure for figure in figures() if figure.number):
         assert figure.labels == common | own.get(figure.name, {}), figure.name
         if figure.boundaries:
             assert figure.boundaries == tuple(DELAY_BOUNDARIES_S), figure.name

@@ -14,10 +14,13 @@ from collections.abc import Iterable, Sequence
 from opentelemetry.metrics import CallbackOptions, Histogram, Observation, get_meter
 
 from ..version import __version__
+from .reasons import FREQUENT_FAILURES, FREQUENT_LOSSES
 
 Labels = tuple[tuple[str, str], ...]
 
 _PREFIX = "lk.agents.baseten"
+
+FINAL_OUTCOMES = ("recognized", "promoted", "dropped")
 
 # Below the first nobody notices a delay, above the last nobody waits any more.
 DELAY_BOUNDARIES_S: Sequence[float] = (
@@ -134,3 +137,23 @@ messages_unreadable = _meter.create_counter(
     unit="{message}",
     description="Messages that could not be read",
 )
+
+
+def zeroed(labels: Labels) -> None:
+    """Have counters tell a zero before there is anything to count.
+
+    Prometheus sees how much a counter has grown, and nothing of what it was born with. A job of
+    LiveKit is a process, whose counters would be born with the first loss.
+    """
+    common = dict(labels)
+    plain = (stream_retries, audio_sent, audio_resent, audio_lost, messages_unreadable)
+    for counter in (*plain, connections_opened, connections_reused):
+        counter.add(0, common)
+    for outcome in FINAL_OUTCOMES:
+        finals.add(0, {**common, "outcome": outcome})
+    for reason in FREQUENT_FAILURES:
+        connection_failures.add(0, {**common, "error.type": reason})
+    for reason in FREQUENT_LOSSES:
+        connection_losses.add(0, {**common, "error.type": reason})
+    for reason in (*FREQUENT_FAILURES, *FREQUENT_LOSSES):
+        stream_failures.add(0, {**common, "error.type": reason})

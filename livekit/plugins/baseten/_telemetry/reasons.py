@@ -24,6 +24,10 @@ _REASONS: dict[type[BasetenError], str] = {
 }
 _GIVEN_UP = "given_up"
 DEFECT = "defect"
+
+# What is frequent: these are there with a zero from the start, see `zeroed`.
+FREQUENT_FAILURES = ("401", "429", "503", "timeout", "unreachable")
+FREQUENT_LOSSES = ("1001", "1006", "1011", "given_up", "server_failed", "no_last_result")
 WORDS = {*_REASONS.values(), _GIVEN_UP, DEFECT}
 
 

@@ -52,6 +52,7 @@ class StreamTelemetry:
             Used: lambda event, now, now_wall_s: self.used(event.samples),
             MessageSkipped: lambda event, now, now_wall_s: self._count_unreadable(),
         }
+        instruments.zeroed(labels)
         instruments.streams_alive.add(labels, 1)
 
     def take(self, event: Event, now: float, now_wall_s: float) -> None:
