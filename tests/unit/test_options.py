@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import re
 import warnings
 from collections.abc import Sequence
-from types import UnionType
+from types import GenericAlias, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from kit.client import ENDPOINT, KEY, metadata_of, new_stt, push
+from typer.core import TyperGroup
+from typer.main import get_command
 from typing_extensions import Unpack
 
 from livekit.agents.types import NOT_GIVEN, NotGiven
 from livekit.plugins import baseten
-from livekit.plugins.baseten._cli.deployment import ModelName
+from livekit.plugins.baseten._cli import app
+from livekit.plugins.baseten._cli.deployment import NOT_ON_COMMAND_LINE, ModelName, in_options
 from livekit.plugins.baseten._core.options import Model, Options
 from livekit.plugins.baseten._core.wire import DIALECTS
 from livekit.plugins.baseten._livekit.arguments import OptionChanges
+from livekit.plugins.baseten.emulator import InMemoryConnection
+from livekit.plugins.baseten.emulator._models.dialects import Dialect
 
 DEFAULT_METADATA = {
     "whisper_params": {"audio_language": "en", "show_word_timestamps": True},
@@ -209,15 +215,16 @@ ARGUMENTS = get_type_hints(baseten.STT.__init__)
 def kinds(annotation: Any) -> set[Any]:
     """What an argument takes, apart from what leaves it to somebody else."""
     parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    return {tuple[str, ...] if part == Sequence[str] else part for part in parts} - {
-        NotGiven,
-        type(None),
+    kept = set(parts) - {NotGiven, type(None)}
+    return {
+        GenericAlias(tuple, (*get_args(kind), ...)) if get_origin(kind) is Sequence else kind
+        for kind in kept
     }
 
 
 def test_the_constructor_and_an_update_take_every_option_and_no_other() -> None:
-    assert list(CHANGES) == [*OPTIONS, "buffer_size_seconds"]
-    assert [name for name in ARGUMENTS if name in OPTIONS] == OPTIONS
+    assert list(CHANGES) == [*OPTIONS, "buffer_size_seconds"], "see _livekit/arguments.py"
+    assert [name for name in ARGUMENTS if name in OPTIONS] == OPTIONS, "see stt.py"
     for update in (baseten.STT.update_options, baseten.SpeechStream.update_options):
         hints = get_type_hints(update)
         assert hints == {"changes": Unpack[OptionChanges], "return": type(None)}
@@ -240,6 +247,22 @@ def test_the_docstring_tells_of_each_argument_in_its_place() -> None:
 
 def test_each_option_is_tried_on_the_wire() -> None:
     assert sorted([*EVERYTHING, "keyterms"]) == sorted(OPTIONS)  # see `kit` for keyterms
+
+
+def test_the_local_baseten_takes_all_that_is_sent() -> None:
+    """A field that it refuses is missing in emulator/_models/metadata.py."""
+    connection = InMemoryConnection()
+    connection.received(json.dumps(ALL_METADATA))
+    assert connection.closing is None, connection.closing
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name not in NOT_ON_COMMAND_LINE])
+def test_the_command_line_has_each_option_and_names_it_in_errors(name: str) -> None:
+    """A new one is a parameter of `transcribe` (_cli/recognition.py has its type)."""
+    commands = get_command(app)
+    assert isinstance(commands, TyperGroup)
+    offered = {option for p in commands.commands["transcribe"].params for option in p.opts}
+    assert in_options(f"{name}={EVERYTHING.get(name)!r}").split()[0] in offered
 
 
 def test_an_option_that_there_is_not_is_the_error_that_python_has_for_it() -> None:
@@ -322,10 +345,11 @@ async def test_detection_follows_from_the_languages_on_change_too() -> None:
 # The models
 
 
-def test_each_model_has_a_dialect_and_a_name_on_the_command_line() -> None:
+def test_each_model_has_a_dialect_a_local_one_and_a_name_on_the_command_line() -> None:
     names = get_args(Model)
-    assert tuple(DIALECTS) == names
-    assert tuple(name.value for name in ModelName) == names
+    assert tuple(DIALECTS) == names, "see _core/wire/__init__.py"
+    assert tuple(name.value for name in ModelName) == names, "see _cli/deployment.py"
+    assert get_args(Dialect) == names, "see emulator/_models/dialects.py"
     for model in names:
         assert new_stt(model=model).model == model
 

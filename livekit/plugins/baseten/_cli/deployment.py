@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import os
 import re
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,16 +71,22 @@ _OPTIONS = {
     "translate=True": "--translate",
     "allow_plaintext=True": "--allow-plaintext",
 }
-_NAMED = re.compile(
-    "|".join(
-        map(re.escape, ("show_word_timestamps=False", "translate=True", "allow_plaintext=True"))
-    )
-    + r"|(?<![\w-])(?:(?:language|prompt|model|record|environment|keyterms)(?==|: )|"
-    r"model_endpoint|model_id|chain_id|api_key|language_options|enable_diarization|"
-    r"diarization_granularity|extra_metadata|cold_start_timeout|drop_hallucinations|"
-    r"final_transcript_max_duration_s|vad_threshold|vad_min_silence_duration_ms|vad_speech_pad_ms|"
-    r"beam_width|length_penalty|repetition_penalty|beam_search_diversity_rate|"
-    r"no_repeat_ngram_size|use_dynamic_preprocessing)(?:=(?=\S))?"
+# What else `STT` has that the command line has too, besides `Options`.
+_ARGUMENTS = frozenset(
+    {
+        "model_endpoint",
+        "model_id",
+        "chain_id",
+        "environment",
+        "api_key",
+        "record",
+        "cold_start_timeout",
+        "drop_hallucinations",
+    }
+)
+# Of `Options`: interims are asked for where somebody sees them, and each file is a connection.
+NOT_ON_COMMAND_LINE = frozenset(
+    {"enable_partial_transcripts", "partial_transcript_interval_s", "stream_id"}
 )
 _ADVICE = {"see cold_start_timeout and prewarm()": "--wait 600 waits for it"}
 
@@ -88,7 +95,21 @@ def in_options(said: str) -> str:
     """An error in the words of the command line: its options in place of arguments."""
     for advice, option in _ADVICE.items():
         said = said.replace(advice, option)
-    return _NAMED.sub(_as_option, said)
+    return _named().sub(_as_option, said)
+
+
+@functools.cache
+def _named() -> re.Pattern[str]:
+    """An argument of `STT` in an error; in metadata it stands in quotation marks."""
+    from .._core.options import Options
+
+    whole = [said for said in _OPTIONS if "=" in said]
+    names = {*Options.model_fields, *_ARGUMENTS} - NOT_ON_COMMAND_LINE
+    names -= {said.partition("=")[0] for said in whole}
+    # What is a word of English too is meant only where a value follows.
+    spelled = [name if "_" in name else rf"{name}(?==|: )" for name in names]
+    of_name = rf"""(?<![\w".-])(?:{"|".join(spelled)})(?!\w)(?:=(?=\S))?"""
+    return re.compile("|".join([*map(re.escape, whole), of_name]))
 
 
 def _as_option(found: re.Match[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import typer
@@ -81,23 +81,27 @@ def extra_metadata(text: str | None) -> dict[str, Any]:
     return extra
 
 
-def arguments(
-    *,
-    language_options: str | None,
-    keyterms: Sequence[str] | None,
-    no_word_timestamps: bool,
-    extra: str | None,
-    **as_they_are: Any,
-) -> dict[str, Any]:
-    """These options as arguments of `STT`, those alone that were given."""
-    given = {name: value for name, value in as_they_are.items() if value is not None}
-    if languages := [one.strip() for one in (language_options or "").split(",") if one.strip()]:
+def arguments(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What a command was told of recognition, as arguments of `STT`: those alone that were given.
+
+    Args:
+        parameters: All that the command has, by name.
+    """
+    from .._core.options import Options
+
+    told = {name: value for name, value in parameters.items() if value is not None}
+    as_they_are = Options.model_fields.keys() - {"model", "language_options", "extra_metadata"}
+    given = {name: value for name, value in told.items() if name in as_they_are}
+    languages = told.get("language_options", "").split(",")
+    if languages := [one.strip() for one in languages if one.strip()]:
         given["language_options"] = tuple(languages)
         given.setdefault("language", "auto")
-    if keyterms:
+    if keyterms := told.get("keyterm"):
         given["keyterms"] = tuple(keyterms)
-    if no_word_timestamps:
+    if told.get("diarize"):
+        given["enable_diarization"] = True
+    if told.get("no_word_timestamps"):
         given["show_word_timestamps"] = False
-    if extra:
+    if extra := told.get("extra_metadata"):
         given["extra_metadata"] = extra_metadata(extra)
     return given

@@ -222,6 +222,8 @@ def _plainly(error: ValidationError) -> str:
     parameter = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "value_error":  # the value is somebody's words
         return f"{parameter}: must be text that can be sent as UTF-8: it has half a character"
+    if first["type"] == "tuple_type":
+        return f"{parameter}={first['input']!r}: must be a list, as [{first['input']!r}]"
     told = _WANTED.get(first["type"]) or first["msg"].removeprefix("Input should be ")
     return f"{parameter}={first['input']!r}: must be {_allowed(parameter) or told}"
 
@@ -231,7 +233,6 @@ _WANTED = {
     "bool_type": "True or False",
     "dict_type": "a mapping",
     "string_type": "a string",
-    "tuple_type": 'a list of strings, as ["one", "two"]',
     _NO_UUID: "a UUID, as str(uuid.uuid4()): a chain ignores any other name",
 }
 

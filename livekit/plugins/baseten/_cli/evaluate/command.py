@@ -119,17 +119,7 @@ def evaluate(
         api_key=api_key,
         allow_plaintext=allow_plaintext,
     )
-    given = recognition.arguments(
-        language=language,
-        language_options=language_options,
-        prompt=prompt,
-        keyterms=keyterm,
-        no_word_timestamps=False,
-        vad_threshold=vad_threshold,
-        vad_min_silence_duration_ms=vad_min_silence_duration_ms,
-        beam_width=beam_width,
-        extra=extra_metadata,
-    )
+    given = recognition.arguments(locals())
     arguments = {
         "model": model.value,
         "cold_start_timeout": wait or None,

@@ -225,27 +225,7 @@ def transcribe(
         api_key=api_key,
         allow_plaintext=allow_plaintext,
     )
-    given = recognition.arguments(
-        language=language,
-        language_options=language_options,
-        translate=translate or None,
-        prompt=prompt,
-        keyterms=keyterm,
-        enable_diarization=diarize,
-        diarization_granularity=diarization_granularity,
-        no_word_timestamps=no_word_timestamps,
-        final_transcript_max_duration_s=final_transcript_max_duration_s,
-        vad_threshold=vad_threshold,
-        vad_min_silence_duration_ms=vad_min_silence_duration_ms,
-        vad_speech_pad_ms=vad_speech_pad_ms,
-        beam_width=beam_width,
-        length_penalty=length_penalty,
-        repetition_penalty=repetition_penalty,
-        beam_search_diversity_rate=beam_search_diversity_rate,
-        no_repeat_ngram_size=no_repeat_ngram_size,
-        use_dynamic_preprocessing=use_dynamic_preprocessing,
-        extra=extra_metadata,
-    )
+    given = recognition.arguments(locals())
     deployment.check_recognition(model, **given)
     without_effect = {
         "--timestamps": timestamps and Format.text not in formats,
