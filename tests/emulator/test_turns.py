@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from livekit.plugins.baseten.emulator import (
     faults,
     utterance,
 )
+from livekit.plugins.baseten.emulator._models.dialects import Dialect
 
 KEY = "key-4711"
 SILENCE = bytes(1024 * 20)
@@ -93,7 +94,7 @@ def calling(server: ScriptedServer, **params: Any) -> Iterator[Client]:
         yield Client(socket, server.model)
 
 
-MODELS = pytest.mark.parametrize("model", ["whisper", "qwen3-asr"])
+MODELS = pytest.mark.parametrize("model", get_args(Dialect))
 
 
 # Turns.

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import pytest
@@ -40,7 +40,7 @@ ALIKE: dict[str, Any] = {
 }
 
 
-MODELS: tuple[Model, ...] = ("whisper", "qwen3-asr")
+MODELS: tuple[Model, ...] = get_args(Model)
 
 
 class Spoken:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from kit.client import Kind, frame, frames, of
 from kit.in_memory import ALL, Call
-from kit.loopback import QUICK, Listener, check, client, listening
+from kit.loopback import MODELS, QUICK, Listener, check, client, listening
 
 from livekit import rtc
 from livekit.agents import stt
@@ -25,8 +25,6 @@ from livekit.plugins.baseten.emulator import (
     faults,
     serve,
 )
-
-MODELS: list[Any] = ["whisper", "qwen3-asr"]
 
 # 23.3 s in three utterances.
 SPEECH = coded_speech(

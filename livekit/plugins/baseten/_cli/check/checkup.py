@@ -138,7 +138,7 @@ class Checkup:
         told = (
             "accepted"
             if dialect_for(self._options).can_probe
-            else "sent; Qwen3-ASR does not confirm it"
+            else "sent; this model does not confirm it"
         )
         self._steps.done("metadata", told)
         if took_s > diagnosis.ASLEEP_S:

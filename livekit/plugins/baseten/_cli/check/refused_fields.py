@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ..._connection.connector import Connector
 from ..._core.errors import MetadataRefused
 from ..._core.options import Options
 from ..._core.session import Patience, Session
-from ..._core.wire.whisper import Whisper
+from ..._core.wire import Dialect, dialect_for
 
 Path = tuple[str, ...]
 
 
-class _Saying(Whisper):
-    """The dialect with other words at its opening."""
+class _Saying:
+    """A dialect with other words at its opening."""
 
-    def __init__(self, options: Options, metadata: Mapping[str, Any]) -> None:
-        super().__init__(options)
+    def __init__(self, dialect: Dialect, metadata: Mapping[str, Any]) -> None:
+        self._dialect = dialect
         self._opening = json.dumps(metadata)
 
     def opening(self, number: int = 0) -> str:
         return self._opening
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dialect, name)
 
 
 async def refused_fields(
@@ -42,9 +45,11 @@ async def refused_fields(
         BasetenError: Something else went wrong with a connection.
     """
 
+    dialect = dialect_for(options)
+
     async def accepts(metadata: Mapping[str, Any]) -> bool:
         def session() -> Session:
-            return Session(_Saying(options, metadata), Patience())
+            return Session(cast(Dialect, _Saying(dialect, metadata)), Patience())
 
         try:
             connection = (await connector.open_patiently(session, timeout_s=wait_s)).connection
@@ -58,7 +63,7 @@ async def refused_fields(
 
     if not await accepts({}):
         return None
-    sent: dict[str, Any] = json.loads(Whisper(options).opening())
+    sent: dict[str, Any] = json.loads(dialect.opening())
     return [".".join(path) for path in _leaves(sent) if not await accepts(_only(sent, path))]
 
 

@@ -22,9 +22,9 @@ def check_model(model: str, *, diarizer: bool | Diarizer = False, runtime: str =
     """
     if model not in get_args(Dialect):
         raise ValueError(f"model={model!r}: there are {' and '.join(map(repr, get_args(Dialect)))}")
-    if model == "qwen3-asr" and (diarizer or runtime != "current"):
+    if model != "whisper" and (diarizer or runtime != "current"):
         asked = f"diarizer={diarizer!r}" if diarizer else f"runtime={runtime!r}"
-        raise ValueError(f"{asked}: of Whisper's runtime; Qwen3-ASR has none")
+        raise ValueError(f"{asked}: of Whisper's runtime; {model} has none")
 
 
 def session_of(
@@ -38,13 +38,15 @@ def session_of(
     finishes: bool = True,
 ) -> ServerSession:
     """A session for one connection. Whisper comes with an aligner, Qwen3-ASR where it is asked."""
-    if model == "qwen3-asr":
-        return Qwen3Session(detector=voice_detector, aligner=bool(aligner), finishes=finishes)
-    return WhisperSession(
-        detector=voice_detector,
-        stream_id=str(uuid.uuid4()),
-        version=runtime,
-        diarizer=(Diarizer() if diarizer is True else diarizer) or None,
-        runtime=Runtime(has_aligner=aligner is not False, word_step_s=word_step_s),
-        finishes=finishes,
-    )
+    match model:
+        case "whisper":
+            return WhisperSession(
+                detector=voice_detector,
+                stream_id=str(uuid.uuid4()),
+                version=runtime,
+                diarizer=(Diarizer() if diarizer is True else diarizer) or None,
+                runtime=Runtime(has_aligner=aligner is not False, word_step_s=word_step_s),
+                finishes=finishes,
+            )
+        case "qwen3-asr":
+            return Qwen3Session(detector=voice_detector, aligner=bool(aligner), finishes=finishes)
