@@ -9,6 +9,7 @@ import pytest
 from kit import python
 
 from livekit.plugins.baseten import __version__
+from livekit.plugins.baseten._cli import app
 
 MODULE = "-m livekit.plugins.baseten"
 SCRIPT = "-c import livekit.plugins.baseten_cli as c; c.main()"
@@ -36,15 +37,11 @@ def is_quick(imports: set[str]) -> bool:
     return bool(imports) and not imports & {"livekit.agents", "livekit.rtc", "av", "aiohttp"}
 
 
+COMMANDS = [c.callback.__name__ for c in app.registered_commands]  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
-    ("how", "command"),
-    [
-        (MODULE, ""),
-        (SCRIPT, "check"),
-        (MODULE, "transcribe"),
-        (SCRIPT, "serve"),
-        (MODULE, "report"),
-    ],
+    ("how", "command"), [(MODULE, ""), *((SCRIPT, command) for command in COMMANDS)]
 )
 def test_help_is_shown_at_once(how: str, command: str) -> None:
     status, out, _, imports = started(how, f"{command} --help")
