@@ -8,8 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from kit import python
 from kit.prometheus import AT_MOST_S, Prometheus, prometheus, scraping
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from paths import EXAMPLES, PACKAGE, ROOT
 
 from livekit.plugins.baseten._telemetry import reasons
@@ -58,6 +63,61 @@ def test_the_dashboard_is_one_that_grafana_takes() -> None:
         taken |= places
         assert panel["description"] and panel["fieldConfig"]["defaults"]["unit"]
         assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+
+
+# What follows the lines that switch it on: a call.
+CALL = """
+
+import asyncio
+from livekit import rtc
+from livekit.plugins import baseten
+from livekit.plugins.baseten.emulator import coded_speech, serve
+
+async def call():
+    pcm = coded_speech(4, trailing_samples=9600, first_word=1001).pcm
+    async with serve() as server, baseten.STT(model_endpoint=server.url, api_key="any") as stt:
+        async with stt.stream() as stream:
+            stream.push_frame(rtc.AudioFrame(pcm, 16000, 1, len(pcm) // 2))
+            stream.end_input()
+            print(*[event.type.value async for event in stream])
+
+asyncio.run(call())
+"""
+
+
+def switched_on(how: str) -> str:
+    (block,) = re.findall(rf"<!-- run: {how} -->\n```python\n(.+?)```", DOCUMENT, re.S)
+    return str(block) + CALL
+
+
+async def test_a_collector_is_told_by_the_lines_for_it() -> None:
+    told: list[str] = []
+
+    async def export(request: web.Request) -> web.Response:
+        body = await request.read()
+        sent = ExportMetricsServiceRequest.FromString(body)
+        told.extend(
+            m.name for r in sent.resource_metrics for s in r.scope_metrics for m in s.metrics
+        )
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/v1/metrics", export)
+    async with TestServer(app) as collector:
+        ran = await python.ran(
+            "-c",
+            switched_on("otlp") + "metrics.get_meter_provider().shutdown()",
+            OTEL_EXPORTER_OTLP_ENDPOINT=str(collector.make_url("")),
+        )
+    assert (ran.status, ran.err) == (0, "")
+    assert {"lk.agents.baseten.final.delay", "lk.agents.baseten.audio.sent"} <= set(told)
+
+
+async def test_a_prometheus_is_told_by_the_lines_for_it() -> None:
+    lines = switched_on("prometheus").replace("start_http_server(9464)", "start_http_server(0)")
+    ran = await python.ran("-c", lines + "print(prometheus_client.generate_latest().decode())")
+    assert (ran.status, ran.err) == (0, "")
+    assert "lk_agents_baseten_final_delay_seconds_count{" in ran.out
 
 
 def filled_in(expression: str) -> str:

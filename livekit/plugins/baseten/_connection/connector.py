@@ -186,6 +186,9 @@ class Connector:
         except BasetenError as e:
             telemetry.failed(e)
             raise
+        except BaseException:
+            telemetry.abandoned()
+            raise
         if stream_id := session.dialect.stream_id:
             session.number = next(self._numbers[stream_id])
         return Connection(session, socket, telemetry, handshake_s=_now() - asked_s)

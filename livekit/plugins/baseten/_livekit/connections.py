@@ -267,6 +267,7 @@ def carry(
     connection, now = opened.connection, _now()
     recognition.attach(connection.session, now)
     telemetry.attached(connection.session, recognition.sent)
+    connection.telemetry.replays(recognition.sent - connection.session.cursor)
     tap = recording.connected(
         open_for_s=now - connection.opened_s,
         handshake_s=connection.handshake_s,

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from opentelemetry.context import get_current
+
 from .._core.clocks import SAMPLE_RATE_HZ
 from .._core.errors import BasetenError
 from .._core.events import (
@@ -19,7 +21,7 @@ from .._core.events import (
 )
 from .._core.recognition import Recognition
 from .._core.session import Session
-from . import instruments
+from . import instruments, spans
 from .instruments import Labels
 from .reasons import DEFECT, reason_of
 
@@ -35,6 +37,7 @@ class StreamTelemetry:
         self._labels = labels
         self._attributes = dict(labels)
         self._recognition = recognition
+        self._context = get_current()  # messages come in another one
         self._is_alive = True
         self._runs = 0
         self._reason = DEFECT
@@ -112,11 +115,14 @@ class StreamTelemetry:
     def changeover(self) -> Iterator[Changeover]:
         """It moves to a connection with other options."""
         changing = Changeover()
+        span = spans.begun("changeover", self._labels, self._context)
         try:
             yield changing
         finally:
             attributes = {**self._attributes, "outcome": changing.outcome}
             instruments.changeovers.add(1, attributes)
+            span.set_attribute("outcome", changing.outcome)
+            span.end()
 
     def close(self) -> None:
         """It is over; whoever says so again is not heard."""
@@ -146,8 +152,12 @@ class StreamTelemetry:
         instruments.finals.add(1, {**self._attributes, "outcome": outcome})
 
     def _flush_answered(self, event: FlushAnswered, now: float, now_wall_s: float) -> None:
-        attributes = {**self._attributes, "answer": "words" if event.has_words else "empty"}
-        instruments.flush_delay.record(max(0.0, now - event.asked_s), attributes)
+        waited_s = max(0.0, now - event.asked_s)
+        answer = "words" if event.has_words else "empty"
+        instruments.flush_delay.record(waited_s, {**self._attributes, "answer": answer})
+        span = spans.begun("flush", self._labels, self._context, now_wall_s - waited_s)
+        span.set_attribute("answer", answer)
+        span.end(round(now_wall_s * 1e9))
 
     def _count_resent(self) -> None:
         if self._session is None:
