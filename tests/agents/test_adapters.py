@@ -7,6 +7,7 @@ ends are real: our client, and a Baseten on loopback that says what it was asked
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +25,14 @@ from livekit.agents import stt as lk
 from livekit.agents.metrics import STTMetrics
 from livekit.agents.stt import FallbackAdapter, MultiSpeakerAdapter, StreamAdapter
 from livekit.plugins import baseten
-from livekit.plugins.baseten.emulator import Diarizer, Server, coded_speech, faults, serve
+from livekit.plugins.baseten.emulator import (
+    Connection,
+    Diarizer,
+    Server,
+    coded_speech,
+    faults,
+    serve,
+)
 
 SPEECH = coded_speech([(1600, 4000), (16_000, 4000)], trailing_samples=8000)
 SAID = [word.text for word in SPEECH.words]
@@ -200,7 +208,7 @@ async def test_a_call_under_an_adapter_outlives_more_cuts_than_its_budget() -> N
             push(stream, speech.pcm)
             for count in range(1, 6):
                 connection = await server.wait_for_connection(count)
-                await server.until(lambda of=connection: any(map(_is_final, of.sent)))
+                await server.until(functools.partial(_has_final, connection))
                 connection.reset()
             stream.end_input()
             await asyncio.wait_for(reading, 20)
@@ -213,8 +221,8 @@ async def _heard(stream: lk.RecognizeStream, heard: list[str]) -> None:
         heard += words([event])
 
 
-def _is_final(message: str) -> bool:
-    return json.loads(message).get("is_final") is True
+def _has_final(connection: Connection) -> bool:
+    return any(json.loads(message).get("is_final") for message in connection.sent)
 
 
 # Context: terms that a session finds in the conversation.
