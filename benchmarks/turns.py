@@ -47,7 +47,7 @@ from livekit.agents import Agent, ModelSettings, stt  # noqa: E402
 PEER = "livekit-plugins-baseten==1.8.9"
 PEER_ENVIRONMENT = ROOT / ".venv-peer"
 PAGE = ROOT / "docs" / "livekit.md"
-BEGIN, END = "<!-- turns:begin -->", "<!-- turns:end -->"
+MARKERS = ("<!-- turns:begin -->", "<!-- turns:end -->")
 
 # Pauses longer than LiveKit's turn detector waits where it thinks that more is to come.
 SPOKEN = script(
@@ -213,7 +213,7 @@ def table(ours: list[Outcome], theirs: list[Outcome], latency_s: float) -> str:
             f"Seconds from the end of the last word to the committed turn: median (fastest to "
             f"slowest) of {len(SPOKEN.lines)} turns. Recognition takes {latency_s:g} s.",
             "",
-            *_aligned([header, *rows]),
+            *aligned([header, *rows]),
             "",
             f"Closing the session took {closing[0]:.2f} s, with the plugin on PyPI "
             f"{closing[1]:.2f} s (medians of {len(CASES)}).",
@@ -225,7 +225,7 @@ def table(ours: list[Outcome], theirs: list[Outcome], latency_s: float) -> str:
     )
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
@@ -235,12 +235,13 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     return [lines[0], rule, *lines[1:]]
 
 
-def write_between_markers(page: Path, text: str) -> None:
-    before, found, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, closed, after = rest.partition(END)
+def write_between_markers(page: Path, text: str, markers: tuple[str, str] = MARKERS) -> None:
+    begin, end = markers
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise SystemExit(f"{page} has no {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+        raise SystemExit(f"{page} has no {begin} and {end}")
+    page.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
 
 
 def main() -> None:

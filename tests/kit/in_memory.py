@@ -100,6 +100,7 @@ class Call:
         self.streams = 1
         self.suspended: list[int] = []  # how many events there were before
         self.is_over = False
+        self.is_voiced = False
         self._input_ended = False
         self._unsettled_s = 0.0
         self._pushed_s = 0.0
@@ -121,6 +122,18 @@ class Call:
     def flush(self, _: int = 0) -> None:
         self.flushes.append((self.pushed, len(self.events)))
         self.recognition.flush(self.now)
+        self._take()
+
+    def voice(self, is_heard: bool) -> None:
+        """A local detector says that somebody speaks now, or no longer, rightly or not."""
+        if is_heard == self.is_voiced or self._input_ended or self.is_over:
+            return
+        self.is_voiced = is_heard
+        if is_heard:
+            self.recognition.voice_started(max(0, self.pushed - 1000), self.now)
+        else:
+            self.mutes.add(self.pushed)
+            self.recognition.voice_stopped(max(0, self.pushed - 4000), self.now, is_recent=True)
         self._take()
 
     def connect(self, _: int = 0) -> None:
@@ -150,6 +163,7 @@ class Call:
         self.streams += 1
         self.recognition.detach(Blame.NO)
         self.recognition.suspend()
+        self.is_voiced = False  # the next stream has a detector of its own
         self.events += self.recognition.take_events()
         self.suspended.append(len(self.events))
 
@@ -345,12 +359,13 @@ def check_grammar(events: Sequence[Event], suspended: Sequence[int] = ()) -> Non
         suspended: Where a stream ended that another goes on from: it owes no final.
     """
     utterance = finals = 0
+    is_wordless = False  # so far
     shown = ""  # the interim that stands
     first = last = 0
     for number, event in enumerate(events):
         if isinstance(event, SpeechStarted):
             assert utterance == 0
-            utterance, finals = event.utterance, 0
+            utterance, finals, is_wordless = event.utterance, 0, event.is_wordless
             first, last = event.at, event.at
         elif isinstance(event, SpeechEnded):
             assert event.utterance == utterance != 0
@@ -366,11 +381,12 @@ def check_grammar(events: Sequence[Event], suspended: Sequence[int] = ()) -> Non
             if event.hypothesis.text:
                 assert event.utterance == utterance != 0
                 finals += 1
-                if finals == 1:
+                if finals == 1 and not is_wordless:
                     assert event.hypothesis.start == first, "a start of speech beside its words"
                 last = event.hypothesis.end
             else:
                 assert not shown, "an empty final without the empty interim"
+                finals += is_wordless
             shown = ""
     assert utterance == 0, "a start of speech without its end"
 
@@ -381,6 +397,7 @@ def check_flushes(call: Call) -> None:
     empty = 0
     for event in call.events:
         empty += isinstance(event, Final) and not event.hypothesis.text
+        empty -= isinstance(event, SpeechStarted) and event.is_wordless
     assert empty <= len(call.flushes), "more empty answers than questions"
     for position, asked in call.flushes:
         for event in call.events:

@@ -167,6 +167,20 @@ def test_fifty_long_scripts_give_every_word_once_in_its_place(model: Model, seed
         run(call, random_steps(rng, rng.randint(10, 250)))
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_voices_heard_here_rightly_or_not_change_no_word(model: Model, seed: int) -> None:
+    for case in range(40):
+        rng = random.Random(1000 + 100 * seed + case)
+        layout = [(rng.choice(GAPS), rng.choice(LENGTHS)) for _ in range(rng.randint(1, 20))]
+        call = Call(
+            spoken(layout, rng.choice((0, 300, 20_000))), options(model, *random_asked(rng))
+        )
+        steps = random_steps(rng, rng.randint(10, 150))
+        for _ in range(rng.randint(2, 20)):
+            steps.insert(rng.randrange(len(steps)), ("voice", rng.random() < 0.5))
+        run(call, steps)
+
+
 # What a search has found, and what it would take long to find.
 
 

@@ -18,6 +18,7 @@ from livekit.agents import (
     APIConnectOptions,
     stt,
     utils,
+    vad,
 )
 from livekit.agents.types import NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import is_given
@@ -45,6 +46,7 @@ from ._livekit.arguments import (
 from ._livekit.connections import Limits
 from ._livekit.continuation import Pipelines, Work
 from ._livekit.http_session import HttpSession
+from ._livekit.local_voice import detector_of
 from ._livekit.recognize import recognized
 from ._livekit.session_keyterms import SessionKeyterms
 from ._livekit.stream import SpeechStream
@@ -111,6 +113,7 @@ class STT(stt.STT):
         preflight: bool = False,
         drop_hallucinations: bool = False,
         audio_events: bool = False,
+        local_vad: bool | vad.VAD = False,
         transform: Transform | None = None,
         replay_buffer_s: float = 60.0,
         drain_timeout_s: float = 5.0,
@@ -178,6 +181,10 @@ class STT(stt.STT):
                 the audio is silent. They are marked in `SpeechData.metadata` in any case.
             audio_events: Take results without a word in them for speech, such as "(music)",
                 "[BLANK_AUDIO]" or ".". By default they start no speech and no turn.
+            local_vad: Hear voices here, too, with the Silero that LiveKit brings or with a detector
+                of yours. START_OF_SPEECH comes as soon as somebody speaks, and an utterance is
+                flushed as soon as he stops. For turn detection "stt" and for streams without a
+                session; in its other modes LiveKit does so itself.
             transform: A plain function from what was said to what is passed on, to redact or to
                 filter: ``transform(text)``, or ``transform(text, words)`` with the words and their
                 times. None drops it. It is called for every interim and final, in the event loop,
@@ -216,6 +223,7 @@ class STT(stt.STT):
         self._preflight = is_true(preflight=preflight)
         self._drop_hallucinations = is_true(drop_hallucinations=drop_hallucinations)
         self._audio_events = is_true(audio_events=audio_events)
+        self._local_vad = detector_of(local_vad)
         self._transforming = None if transform is None else Transforming(transform)
         _warn_of_cut_keyterms(self._options)
         _warn_of_doubts(self._options)
@@ -300,7 +308,7 @@ class STT(stt.STT):
             work = before.hand_over(keeps_times=True)
         else:
             work = self._new_work(options, self._limits)
-        return self._opened(work, options, self._limits, conn_options)
+        return self._opened(work, options, self._limits, conn_options, detector=self._local_vad)
 
     def _work_of(self, failed: SpeechStream) -> Work:
         """
@@ -401,6 +409,7 @@ class STT(stt.STT):
         limits: Limits,
         conn_options: APIConnectOptions,
         source: str = "",
+        detector: vad.VAD | None = None,
     ) -> SpeechStream:
         stream = SpeechStream(
             stt=self,
@@ -413,6 +422,7 @@ class STT(stt.STT):
             recorder=self._recorder,
             telemetry=self._telemetry,
             source=source,
+            detector=detector,
         )
         self._streams.add(stream)
         self._pipelines.opened(stream)

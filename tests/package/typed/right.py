@@ -103,6 +103,7 @@ def every_argument(http_session: aiohttp.ClientSession, folder: Path) -> STT:
         preflight=True,
         drop_hallucinations=True,
         audio_events=True,
+        local_vad=True,
         transform=spoken_numbers,
         replay_buffer_s=60,
         drain_timeout_s=5,

@@ -55,11 +55,13 @@ NOTHING = Hypothesis("", 0, 0)
 class SpeechStarted:
     """Attributes:
     utterance: Counts the utterances of a stream, from 1.
-    at: Stream sample of the first word.
+    at: Stream sample of the first word, or of the voice.
+    is_wordless: A voice was heard, and no words have come yet.
     """
 
     utterance: int
     at: int
+    is_wordless: bool = False
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,10 @@ ANSWER_S = 2.0
 class Flush:
     """
     Attributes:
-        number: Counts the flushes of a stream, from 1. 0 where nobody waits for the answer.
+        number: Counts the flushes of a stream, from 1.
         position: Stream sample up to which the utterance is to be finished.
         asked_s: When it was asked for.
+        is_owed: Somebody waits for the answer.
         trace_id: Of the probe behind its request; "" before it is sent, or where there is none.
         heard_s: When the server answered that probe; None until then.
         due_s: When to stop waiting for a final that answers it; None until that is known.
@@ -48,6 +49,7 @@ class Flush:
     number: int
     position: int
     asked_s: float = 0.0
+    is_owed: bool = True
     trace_id: str = ""
     heard_s: float | None = None
     due_s: float | None = None
@@ -88,16 +90,16 @@ class Flushes:
 
     # On their way
 
-    def ask(self, position: int, now: float) -> None:
-        """Have the utterance up to stream sample ``position`` finished."""
+    def ask(self, position: int, now: float, *, is_owed: bool = True) -> None:
+        """Have the utterance up to stream sample ``position`` finished.
+
+        Args:
+            is_owed: Somebody waits for the answer, be it empty.
+        """
         self._count += 1
-        flush = Flush(self._count, position, now)
+        flush = Flush(self._count, position, now, is_owed)
         self._waiting.append(flush)
         self.unsent.append(flush)
-
-    def ask_without_answer(self, position: int) -> None:
-        """As `ask`, where it is the silence that is wanted and nobody waits for an answer."""
-        self.unsent.append(Flush(0, position))
 
     def restart(self) -> None:
         """Have all of them sent again: there is a new connection."""

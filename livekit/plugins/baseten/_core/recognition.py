@@ -48,6 +48,10 @@ _MOST_STREAMS_AT_ONE_PLACE = 3
 # If more than this is loud at the end of the input and has no result, the server is asked again.
 _UNHEARD_S = 1.0
 
+# A voice that a local detector hears has words within this time, or is none: partials come every
+# half second.
+_WORDLESS_S = 3.0
+
 
 class Outcome(enum.Enum):
     """What a session has come to, as far as its stream is concerned."""
@@ -120,6 +124,8 @@ class Recognition:
         self._language = ""  # of what was spoken before
         self._failed_at = -1  # stream position from which servers were sent audio and failed
         self._failures = 0  # of streams, there
+        self._voice_number = 0  # the last utterance that began with a voice
+        self._voice_due_s = math.inf  # for its first words
         self._attached: _Attached | None = None
 
     # From the user
@@ -143,6 +149,21 @@ class Recognition:
             self.events.append(FlushAnswered(now, has_words=False))
         else:
             self._flushes.ask(self._audio.journal.stop, now)
+
+    def voice_started(self, at: int, now: float) -> None:
+        """A detector beside the server's hears somebody speak, from stream sample ``at`` on."""
+        self._utterance.hear(at)
+        self._note_voice(now)
+
+    def voice_stopped(self, at: int, now: float, *, is_recent: bool) -> None:
+        """That voice ended at stream sample ``at``: have what was said finished.
+
+        Args:
+            is_recent: Otherwise more may have been said since, and would be cut.
+        """
+        self._utterance.hear_end(at)
+        if is_recent and self._utterance.is_open and not self._input_ended:
+            self._flushes.ask(self._audio.journal.stop, now, is_owed=False)
 
     def end_input(self) -> None:
         self._input_ended = True
@@ -229,6 +250,7 @@ class Recognition:
                 self.events.append(ServerWarned(frame.error_type, frame.message))
             self._flushes.stop_waiting_for_silence(now, self._is_silent_until)
         self._answer_overdue(now)
+        self._note_voice(now)
         self._report_skipped(attached.session)
         if attached.outcome is Outcome.OPEN and attached.session.state in ENDED:
             self._settle_end(attached)
@@ -240,11 +262,13 @@ class Recognition:
             return
         attached.session.tick(now)
         self._answer_overdue(now)
+        if (due := self._voice_deadline) is not None and now >= due:
+            self._utterance.end_wordless()
         if attached.stalls.is_muted(now):
             attached.stalls.note_mute()
             if not self._flushes.waiting:
                 # The server waits for the silence after the last word: give it some.
-                self._flushes.ask_without_answer(self._audio.journal.stop)
+                self._flushes.ask(self._audio.journal.stop, now, is_owed=False)
         elif attached.stalls.is_quiet(now):
             attached.stalls.note_result(now)  # waits as long again
             self._go_on_without_result(attached, "the model owes a result and sends none")
@@ -262,6 +286,7 @@ class Recognition:
             self._attached.session.deadline,
             self._attached.stalls.deadline,
             self._flush_deadline,
+            self._voice_deadline,
         )
         return min((at for at in due if at is not None), default=None)
 
@@ -278,9 +303,9 @@ class Recognition:
         promoted = self._utterance.abandon()
         if promoted is not None:  # it has been said, whoever may go on
             self._audio.settle(min(promoted.end, self._audio.sent))
-        if self._flushes.waiting:
-            answered = self._flushes.clear()
-            self._utterance.answer_empty()
+        if answered := self._flushes.clear():
+            if any(flush.is_owed for flush in answered):
+                self._utterance.answer_empty()
             self._report_answered(answered, has_words=promoted is not None)
         self._report_usage()
 
@@ -357,9 +382,7 @@ class Recognition:
         said = results.read_partial(transcript)
         if results.is_in_order and self._flushes.is_any_before(said.heard_to - 1):
             # The server heard the flush, had nothing to finish, and has heard on since.
-            answered = self._flushes.drop_before(said.heard_to - 1)
-            self._utterance.answer_empty()
-            self._report_answered(answered, has_words=False)
+            self._answer_with_nothing(self._flushes.drop_before(said.heard_to - 1))
         if self._is_speech(said):
             self._utterance.show(said, has_paused=lambda: results.has_paused(said))
 
@@ -375,15 +398,16 @@ class Recognition:
         # An empty final may be of a noise before the utterance under way, when it is sent again.
         if not is_empty or final.settled > self._utterance.start:
             took_back = self._utterance.finalize(
-                *said, goes_on=final.is_forced, pending=final.pending
+                *said, goes_on=final.is_forced, pending=final.pending, until=final.settled
             )
         if not is_empty:
             self._report_usage()
         if self._flushes.is_any_before(final.settled):
             answered = self._flushes.answer(final.settled, now)
             if is_empty and not took_back:
-                self._utterance.answer_empty()
-            self._report_answered(answered, has_words=not is_empty)
+                self._answer_with_nothing(answered)
+            else:
+                self._report_answered(answered, has_words=not is_empty)
 
     def _is_speech(self, said: Hypothesis) -> bool:
         return bool(said.text) if self._audio_events else has_words(said.text)
@@ -495,8 +519,9 @@ class Recognition:
         if self._flushes.is_any_before(start):
             answered = self._flushes.answer(start, now)
             if not is_said:
-                self._utterance.answer_empty()
-            self._report_answered(answered, has_words=is_said)
+                self._answer_with_nothing(answered)
+            else:
+                self._report_answered(answered, has_words=True)
 
     @property
     def _live(self) -> Session | None:
@@ -524,17 +549,36 @@ class Recognition:
     @property
     def _no_final_owed_before(self) -> float:
         """A flush behind it waits for the final of what was said before it: that is its answer."""
-        return self._utterance.start if self._utterance.is_open else math.inf
+        return self._utterance.start if self._utterance.has_words else math.inf
 
     def _answer_overdue(self, now: float) -> None:
         due = self._flush_deadline
         if due is not None and now >= due:
-            answered = self._flushes.drop_overdue(now, self._no_final_owed_before)
+            self._answer_with_nothing(self._flushes.drop_overdue(now, self._no_final_owed_before))
+
+    def _answer_with_nothing(self, answered: list[Flush]) -> None:
+        """No words come of what was flushed."""
+        if self._utterance.is_wordless:
+            self._utterance.end_wordless(self._flushes.answered_to)
+        elif any(flush.is_owed for flush in answered):
             self._utterance.answer_empty()
-            self._report_answered(answered, has_words=False)
+        self._report_answered(answered, has_words=False)
 
     def _report_answered(self, flushes: list[Flush], *, has_words: bool) -> None:
-        self.events += [FlushAnswered(flush.asked_s, has_words) for flush in flushes]
+        owed = [flush for flush in flushes if flush.is_owed]
+        self.events += [FlushAnswered(flush.asked_s, has_words) for flush in owed]
+
+    # A local detector's voices
+
+    def _note_voice(self, now: float) -> None:
+        """Start the wait for the words of a voice."""
+        if self._utterance.is_wordless and self._voice_number != self._utterance.number:
+            self._voice_number = self._utterance.number
+            self._voice_due_s = now + _WORDLESS_S if self._dialect.sends_partials else math.inf
+
+    @property
+    def _voice_deadline(self) -> float | None:
+        return self._voice_due_s if self._utterance.is_wordless else None
 
     def _is_silent_until(self, position: int) -> bool:
         """Nothing like speech since the last final."""

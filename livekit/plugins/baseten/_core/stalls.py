@@ -103,7 +103,7 @@ class Stalls:
 
     @property
     def _quiet_deadline(self) -> float | None:
-        if not self._is_speaking:
+        if not self._is_speaking or self._utterance.is_wordless:
             return None
         dialect = self._session.dialect
         wait_s = _UTTERANCE_SILENCE_S[self._utterance.phase] + dialect.speaker_wait_s

@@ -43,6 +43,8 @@ class Transformed:
         return [told for event in events for told in self._told(event)]
 
     def _told(self, event: Event) -> list[Event]:
+        if isinstance(event, SpeechStarted) and event.is_wordless:
+            return [event]
         if isinstance(event, SpeechStarted):
             self._held_back = event
             return []

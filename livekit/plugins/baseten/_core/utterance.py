@@ -4,10 +4,13 @@ A server marks neither the start nor the end of speech. The first words, partial
 utterance; its final ends it, unless that final was forced while speech went on.
 
     QUIET --words--> SPEAKING --final--> QUIET
-                      |    ^
-           forced final    words or another forced final
-                      v    |
-                    CONTINUING --final--> QUIET
+      |               ^    ^
+    a voice       words    words or another forced final
+      v               |    |
+    HEARD ------------+  CONTINUING --final--> QUIET     (from SPEAKING by a forced final)
+
+Where a local detector hears voices, a voice starts one, too. If no words come, it ends with an
+empty answer: HEARD --nothing--> QUIET. A voice that begins before a final starts the next one.
 
 Every start gets its end, whatever happens. An agent that waits for one would never speak again.
 """
@@ -15,8 +18,10 @@ Every start gets its end, whatever happens. An agent that waits for one would ne
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 
+from .clocks import SAMPLE_RATE_HZ
 from .events import (
     NOTHING,
     Event,
@@ -28,9 +33,13 @@ from .events import (
     SpeechStarted,
 )
 
+# A flush goes out a moment after the silence was noticed, and a voice may have begun by then.
+_OVERLAP_SAMPLES = SAMPLE_RATE_HZ // 4
+
 
 class Phase(enum.Enum):
     QUIET = "quiet"
+    HEARD = "heard"  # a voice, without words so far
     SPEAKING = "speaking"
     CONTINUING = "continuing"  # a final was forced; of what follows it, nothing is known yet
 
@@ -56,6 +65,7 @@ class Utterance:
         self._pending: Hypothesis | None = None
         self._preflighted = ""
         self._end = 0
+        self._voice: int | None = None  # where one began that is heard, and is of the next one
         self.phase = Phase.QUIET
         self.number = 0
         self.start = 0
@@ -65,6 +75,15 @@ class Utterance:
         return self.phase is not Phase.QUIET
 
     @property
+    def is_wordless(self) -> bool:
+        """A voice is heard, or was, and no words of it have come."""
+        return self.phase is Phase.HEARD
+
+    @property
+    def has_words(self) -> bool:
+        return self.is_open and not self.is_wordless
+
+    @property
     def is_owed_a_final(self) -> bool:
         """Words were shown that no final has confirmed."""
         return self._shown is not None
@@ -72,6 +91,25 @@ class Utterance:
     def is_shown_before(self, position: int) -> bool:
         """Words were shown that no final has confirmed, and they end before a stream sample."""
         return self._shown is not None and self._shown.end <= position
+
+    def hear(self, at: int) -> None:
+        """A voice began at a stream sample. While an utterance is open, it may be of the next."""
+        if self.phase is Phase.QUIET:
+            self._begin(at, is_wordless=True)
+            self.phase = Phase.HEARD
+        else:
+            self._voice = at
+
+    def hear_end(self, at: int) -> None:
+        """That voice ended at a stream sample."""
+        self._voice = None
+        if self.phase is Phase.HEARD:
+            self._end = max(self._end, at)
+
+    def end_wordless(self, until: float = math.inf) -> None:
+        """No words come of the voice that was heard up to a stream sample."""
+        self.answer_empty()
+        self._finish(until)
 
     def show(
         self, hypothesis: Hypothesis, *, has_paused: Callable[[], bool] = lambda: False
@@ -96,7 +134,11 @@ class Utterance:
             self.events.append(Preflight(self.number, hypothesis))
 
     def finalize(
-        self, *hypotheses: Hypothesis, goes_on: bool, pending: Hypothesis | None = None
+        self,
+        *hypotheses: Hypothesis,
+        goes_on: bool,
+        pending: Hypothesis | None = None,
+        until: float = math.inf,
     ) -> bool:
         """Take in a final.
 
@@ -104,15 +146,16 @@ class Utterance:
             hypotheses: What each speaker in turn said; empty ones where nobody said anything.
             goes_on: It was forced while somebody was speaking.
             pending: What the server holds back for the next one.
+            until: The stream sample up to which it accounts for the audio.
 
         Returns:
-            Whether it took back what was shown.
+            Whether it took back what was shown, or a voice.
         """
         said = [hypothesis for hypothesis in hypotheses if hypothesis.text]
         for hypothesis in said:
             self._speak(hypothesis)
             self.events.append(Final(self.number, hypothesis))
-        took_back = not said and self._shown is not None
+        took_back = not said and (self._shown is not None or self.is_wordless)
         if took_back:
             self.answer_empty()
         self._shown = None
@@ -120,7 +163,7 @@ class Utterance:
         if self.is_open and goes_on:
             self.phase = Phase.CONTINUING
         elif self.is_open:
-            self._finish()
+            self._finish(until)
         return took_back
 
     def abandon(self) -> Hypothesis | None:
@@ -136,7 +179,9 @@ class Utterance:
             self._speak(promoted)
             self.events.append(Final(self.number, promoted))
             self._shown = self._pending = None
-        if self.is_open:
+        if self.is_wordless:
+            self.end_wordless()
+        elif self.is_open:
             self._finish()
         return promoted
 
@@ -160,13 +205,25 @@ class Utterance:
 
     def _speak(self, hypothesis: Hypothesis) -> None:
         if self.phase is Phase.QUIET:
-            self.number += 1
-            self.start = self._end = hypothesis.start
-            self._preflighted = ""
-            self.events.append(SpeechStarted(self.number, hypothesis.start))
+            self._begin(hypothesis.start)
+        elif self.phase is Phase.HEARD:
+            self._end = self.start  # the words know better than the voice
         self.phase = Phase.SPEAKING
         self._end = max(self._end, hypothesis.end)
 
-    def _finish(self) -> None:
+    def _begin(self, at: int, *, is_wordless: bool = False) -> None:
+        self.number += 1
+        self.start = self._end = at
+        self._preflighted = ""
+        self.events.append(SpeechStarted(self.number, at, is_wordless))
+
+    def _finish(self, until: float = math.inf) -> None:
+        """
+        Args:
+            until: A voice that began behind this stream sample is of the next one.
+        """
         self.phase = Phase.QUIET
         self.events.append(SpeechEnded(self.number, self._end))
+        voice, self._voice = self._voice, None
+        if voice is not None and voice > until - _OVERLAP_SAMPLES:
+            self.hear(voice)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing_extensions import Self, Unpack
 
 from livekit import rtc
-from livekit.agents import APIConnectOptions, APIError, stt
+from livekit.agents import APIConnectOptions, APIError, stt, vad
 
 from .._connection.connector import Connector, Opened
 from .._connection.loops import is_running_here, run_in
@@ -26,6 +26,7 @@ from .audio import Intake
 from .base import BaseStream
 from .connections import Calls, Connections, Limits
 from .continuation import Fate, Pipelines, Successor, Unfinished, Work
+from .local_voice import LocalVoice
 from .speech_events import SpeechEvents, SpokenEvent
 from .warnings import Notice, Notices
 
@@ -46,6 +47,7 @@ class SpeechStream(BaseStream):
         recorder: Recorder | NoRecorder,
         telemetry: Telemetry,
         source: str = "",
+        detector: vad.VAD | None = None,
     ) -> None:
         self._limits = limits
         self._work = work
@@ -89,8 +91,13 @@ class SpeechStream(BaseStream):
             retry_after_s=lambda: connections.retry_after_s,
             are_later=lambda: not connections.is_first_outage,
         )
+        self._voice: LocalVoice | None = None
         if recognition.has_input_ended:
             self._end_input()
+        elif detector is not None:
+            self._voice = LocalVoice(
+                detector, work.start, started=self._voice_started, stopped=self._voice_stopped
+            )
 
     # What LiveKit and users call
 
@@ -118,6 +125,8 @@ class SpeechStream(BaseStream):
         self._recognition.push(pcm, self._intake.position, _wall_s())
         if (connection := self._connections.current) is not None:
             connection.send()
+        if self._voice is not None:
+            self._voice.push(pcm)
         if self._recognition.events:
             self._emit()
 
@@ -152,6 +161,7 @@ class SpeechStream(BaseStream):
         self._check_open()
         self._push_rest()
         self._recording.input_ended()
+        self._close_voice()
         self._recognition.end_input()
         self._end_input()
         self._pass_on()
@@ -181,6 +191,8 @@ class SpeechStream(BaseStream):
 
     async def _close(self) -> None:
         await super().aclose()
+        if self._voice is not None:
+            await self._voice.aclose()
         self._recording.close()  # `_main_task` does none of it, if it never began
         self._telemetry.close()
         self.unfinished.finish()
@@ -254,6 +266,7 @@ class SpeechStream(BaseStream):
             self._leave()
             raise
         finally:
+            self._close_voice()
             if self.unfinished.fate is Fate.OPEN:
                 self._end_with(self._recognition.give_up)
                 if not self._connections.is_first_outage:
@@ -270,6 +283,7 @@ class SpeechStream(BaseStream):
 
     def _leave(self) -> None:
         """The stream has failed: leave what is not finished to the one that goes on from here."""
+        self._close_voice()
         recognition = self._recognition
         recognition.detach(self._connections.blame)
         successor = self._pipelines.successor(self)
@@ -335,6 +349,8 @@ class SpeechStream(BaseStream):
         rest = self._intake.rest()
         self._recording.pushed(rest)
         self._recognition.push(rest, self._intake.position, _wall_s())
+        if self._voice is not None:
+            self._voice.push(rest)
 
     def _pass_on(self) -> None:
         """Send what was asked for, and emit what came of it."""
@@ -371,6 +387,20 @@ class SpeechStream(BaseStream):
     def _report(self, error: APIError) -> None:
         self._recording.failed(error, recoverable=True)
         self._emit_recoverable(error)
+
+    # What a detector of its own hears
+
+    def _voice_started(self, at: int) -> None:
+        self._recognition.voice_started(at, self._now())
+        self._pass_on()
+
+    def _voice_stopped(self, at: int, *, is_recent: bool) -> None:
+        self._recognition.voice_stopped(at, self._now(), is_recent=is_recent)
+        self._pass_on()
+
+    def _close_voice(self) -> None:
+        if self._voice is not None:
+            self._voice.close()
 
     @staticmethod
     def _now() -> float:
