@@ -410,6 +410,7 @@ async def test_a_sleeping_model_is_waited_for_if_asked_to(transcribe: Command, t
         (["a.mp3", "--device", "1"], "--device is for --mic"),
         (["--mic", "--start", "3"], "are for recordings"),
         (["a.mp3", "--beam-width", "0"], "--beam-width 0: must be"),
+        (["a.mp3", "--translate", "--model", "qwen3-asr"], "--translate: Whisper has this option"),
         (["a.mp3", "--language", "klingon"], "--language 'klingon': not a language"),
         (["a.mp3", "--endpoint", "ws://a.example/websocket"], "or --allow-plaintext if"),
         (["a.mp3", "--jobs", "0"], "--jobs"),

@@ -442,8 +442,8 @@ class Recognition:
     def _ask_again(self, attached: _Attached, reason: str) -> None:
         """Have the audio since the last final transcribed again, by another session."""
         self._asked_again_at = self._audio.journal.start
-        why = f"{reason}; its audio is sent again"
-        self._lose(attached, SessionLost(1006, why, given_up=True))
+        message = f"{reason}; its audio is sent again"
+        self._lose(attached, SessionLost(1006, message, given_up=True))
 
     @property
     def _may_ask_again(self) -> bool:

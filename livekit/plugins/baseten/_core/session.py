@@ -225,8 +225,8 @@ class Session:
             self.fail(DrainTimedOut(now - self._end_sent_s, acknowledged=self._acknowledged))
         elif self._probed_s is not None:
             waited_s = now - self._probed_s
-            why = f"no sign of life from the model for {waited_s:.1f} s"
-            self.fail(SessionLost(1006, why, given_up=True))
+            message = f"no sign of life from the model for {waited_s:.1f} s"
+            self.fail(SessionLost(1006, message, given_up=True))
         else:
             self._probe(now)
 

@@ -7,6 +7,7 @@ never holds back audio: where it is slower than the audio comes, it misses some.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -75,7 +76,9 @@ class LocalVoice:
                 self._begin_again()
             for at in range(0, end, _WINDOW_BYTES):
                 window = bytes(rest[at : at + _WINDOW_BYTES])
-                self._stream.push_frame(rtc.AudioFrame(window, SAMPLE_RATE_HZ, 1, _WINDOW_SAMPLES))
+                frame = rtc.AudioFrame(window, SAMPLE_RATE_HZ, 1, _WINDOW_SAMPLES)
+                with contextlib.suppress(RuntimeError):  # it has failed, as will be told soon
+                    self._stream.push_frame(frame)
             self._pushed += end // BYTES_PER_SAMPLE
         del rest[:end]
 
