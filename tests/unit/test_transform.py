@@ -57,7 +57,7 @@ def test_words_keep_their_times_and_what_took_their_place_has_the_time_of_it() -
 
 def test_a_voice_is_told_of_before_there_are_words_to_look_at() -> None:
     voice = SpeechStarted(1, 0, is_wordless=True)
-    spoken = [voice, Final(1, said("41 22 33")), SpeechEnded(1, 300)]
+    spoken: list[Event] = [voice, Final(1, said("41 22 33")), SpeechEnded(1, 300)]
     first, _, final, last = told(spoken, lambda text: None)
     assert (first, last) == (spoken[0], spoken[2])
     assert isinstance(final, Final)
