@@ -24,7 +24,12 @@ from livekit.plugins import baseten
 from livekit.plugins.baseten._cli import app
 from livekit.plugins.baseten._cli.check import sentence
 from livekit.plugins.baseten._cli.check.checkup import Checkup, Wrong
-from livekit.plugins.baseten._cli.check.diagnosis import Measured, notes, unsuitable
+from livekit.plugins.baseten._cli.check.diagnosis import (
+    Measured,
+    notes,
+    unsuitable,
+    where_to_look,
+)
 from livekit.plugins.baseten._cli.check.steps import Steps
 from livekit.plugins.baseten._core.endpoint import Endpoint
 from livekit.plugins.baseten._core.options import Options
@@ -526,6 +531,13 @@ def test_a_gpu_is_blamed_only_where_it_can_be_one(changed: dict[str, Any], told:
     (why,) = unsuitable(measured(final_s=3.0, **changed))
     assert told in why
     assert ("GPU, or fewer calls" in why) is (not changed)
+
+
+def test_a_busy_machine_is_named_where_no_answer_came_in_time() -> None:
+    assert "logs on Baseten" in where_to_look(measured(flush_s=None))
+    told = where_to_look(measured(flush_s=None, late_s=0.6))
+    assert "this machine is busy, and was 0.60 s late" in told
+    assert "Baseten" not in told
 
 
 def test_what_is_worth_knowing_of_a_deployment_that_is_right() -> None:

@@ -269,13 +269,13 @@ class Checkup:
         hearing, in_time = self.hearing, f"within {self._answer_within_s:g} s"
         if not hearing.text and hearing.interims:
             return (
-                f"the model sent interims, and no final {in_time} of the last word: look at the "
-                "deployment's logs on Baseten, and whether it has too many calls."
+                f"the model sent interims, and no final {in_time} of the last word: "
+                f"{diagnosis.where_to_look(self.measured)}."
             )
         if not hearing.text:
             return (
                 f"the deployment took the audio, and no transcript came {in_time} of the last "
-                "word: look at its logs on Baseten."
+                f"word: {diagnosis.where_to_look(self.measured)}."
             )
         if sentence.likeness(hearing.text) < _ALIKE:
             return (
@@ -283,10 +283,7 @@ class Checkup:
                 "English, and nothing in --extra-metadata that says otherwise?"
             )
         if hearing.flush_s is None:
-            return (
-                f"flush() got no final {in_time}: look at the deployment's logs on Baseten, and "
-                "whether it has too many calls."
-            )
+            return f"flush() got no final {in_time}: {diagnosis.where_to_look(self.measured)}."
         return ""
 
 

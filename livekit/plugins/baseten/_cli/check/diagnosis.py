@@ -88,13 +88,24 @@ def unsuitable(measured: Measured) -> list[str]:
 
 def _remedy(measured: Measured) -> str:
     if measured.late_s > BUSY_S:
-        return (
-            f"but this machine is busy, and was {measured.late_s:.2f} s late with its own audio; "
-            "try again when it has time"
-        )
+        return _busy(measured)
     if measured.is_here:
         return "it runs on this machine and is as fast as that is; a deployment has a GPU"
     return "give it a faster GPU, or fewer calls to a replica by a lower concurrency target"
+
+
+def where_to_look(measured: Measured) -> str:
+    """What to do where an answer did not come in time."""
+    if measured.late_s > BUSY_S:
+        return _busy(measured)
+    return "look at the deployment's logs on Baseten, and whether it has too many calls"
+
+
+def _busy(measured: Measured) -> str:
+    return (
+        f"but this machine is busy, and was {measured.late_s:.2f} s late with its own audio; "
+        "try again when it has time"
+    )
 
 
 def notes(measured: Measured) -> list[str]:
