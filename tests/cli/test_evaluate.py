@@ -41,6 +41,7 @@ async def test_settings_are_compared_in_a_table_in_json_and_on_a_page(
             *("--vary", "vad_min_silence_duration_ms=100,200", "--fast"),
             *("--json", figures, "-o", page),
             url=server.url,
+            COLUMNS="60",  # a pipe is as wide as its lines are
         )
         sent = [connection.metadata or {} for connection in server.connections]
     silences = {m["streaming_vad_config"]["min_silence_duration_ms"] for m in sent}

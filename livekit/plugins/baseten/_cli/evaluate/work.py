@@ -123,7 +123,9 @@ def _print(scores: Sequence[Score], said: Sequence[str], *, has_delays: bool) ->
         table.add_row(
             score.variant.name.replace(", ", "\n"), *(figure.text(score) for figure in figures)
         )
-    out.print(table, width=None if out.is_terminal else _IN_A_PIPE)
+    if not out.is_terminal:
+        out.width = _IN_A_PIPE
+    out.print(table)
     first = scores[0]
     units = f"{first.reference_units} words or characters"
     out.print(f"\n{len(first.results)} recordings, {first.utterances} utterances, {units}.")
