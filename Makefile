@@ -61,7 +61,7 @@ bench: $(SETUP) ## measure speed beside other plugins, for an hour; fills docs/p
 	$(BIN)/python benchmarks/instructions.py --write
 	$(BIN)/python benchmarks/run.py --write $(ARGS)
 
-evaluate: $(SETUP) ## hear with a real Whisper, for ten minutes; fills docs/recognition.md
+evaluate: $(SETUP) ## hear with a real Whisper, for some minutes; fills docs/recognition.md
 	$(BIN)/python benchmarks/recognition.py --write $(ARGS)
 
 format: $(SETUP) ## let ruff arrange the code
