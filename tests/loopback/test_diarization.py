@@ -245,6 +245,27 @@ async def test_a_reconnection_loses_and_doubles_no_word(granularity: Any, at: in
     talk.check(events)
 
 
+MEETING = (
+    "Good morning. | Who/B are/B you?/B | My/C name/C is/C Henry./C | Sit/B down/B please./B | Yes."
+)
+CUTS: dict[str, list[list[int]]] = {
+    "uncut": [[]],
+    "cut once": [[at] for at in range(15_000, 120_000, 15_000)],
+    "cut again and again": [[30_000, 20_000, 25_000, 18_000], [60_000, 5000, 5000]],
+}
+
+
+@pytest.mark.parametrize("cuts", list(CUTS))
+@pytest.mark.parametrize("granularity", ["word", "segment", "sentence", "split_segment"])
+async def test_of_three_speakers_no_word_is_lost_or_doubled(granularity: Any, cuts: str) -> None:
+    talk = Talk(MEETING)
+    for places in CUTS[cuts]:
+        plan = [faults.Reset(after_samples=at) for at in places]
+        events, listener = await heard(talk, *plan, diarization_granularity=granularity)
+        talk.check(events)
+        assert len(listener.acquired) == 1 + len(places)
+
+
 @pytest.mark.parametrize("granularity", ["sentence", "split_segment", "word"])
 async def test_a_reconnection_after_every_final_doubles_no_word(granularity: Any) -> None:
     talk = Talk("Good morning. | Who/B are/B you?/B | Henry. | Yes/B it/B is./B")
