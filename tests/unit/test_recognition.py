@@ -7,6 +7,7 @@ one goes on, options change, flushes are asked for and time passes, in any order
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -22,9 +23,12 @@ from kit.in_memory import (
     seconds,
 )
 
-from livekit.plugins.baseten._core.events import AudioLost, SpeechEnded, SpeechStarted
+from livekit.plugins.baseten._core.events import AudioLost, Final, SpeechEnded, SpeechStarted
 from livekit.plugins.baseten._core.options import Model, Options
+from livekit.plugins.baseten._core.recognition import Recognition
 from livekit.plugins.baseten._core.retries import Blame
+from livekit.plugins.baseten._core.session import Patience
+from livekit.plugins.baseten._core.wire import dialect_for
 from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech
 
 # Numbered from here, so that they are loud: a sample's value is its word's number.
@@ -422,3 +426,42 @@ def test_nobody_spoke_in_what_is_not_lost(model: Model) -> None:
     call.recognition.detach(Blame.NO)
     call.recognition.drop_rest()
     assert call.recognition.take_events() == []
+
+
+def test_a_stream_that_fails_under_an_open_connection_keeps_no_more_than_it_may(
+    model: Model,
+) -> None:
+    """As after a defect of this package: nobody told the session, and nobody will send for it."""
+    call = Call(spoken([(800, 40_000)], 40_000), options(model), replay_s=1.0)
+    call.connect()
+    call.push(8000)
+    call.settle()
+    call.recognition.detach(Blame.PERHAPS)
+    for _ in range(4):
+        call.now += 2.0
+        call.push(16_000)
+    journal = call.recognition.journal
+    assert journal.stop - journal.start <= 16_000
+    assert sum(e.samples for e in call.events if isinstance(e, AudioLost)) > 0
+    assert call.recognition.deadline is None
+
+
+@pytest.mark.parametrize("stream_fails", [False, True])
+def test_a_language_that_was_heard_holds_on_the_next_connection(stream_fails: bool) -> None:
+    dialect = dialect_for(Options.create("whisper", language="auto"))
+    recognition = Recognition(dialect, Patience(), replay_s=60.0)
+    recognition.push(b"\1\0" * 32_000, 32_000, 0.0)
+    for language, end_s in (("de", 1.0), (None, 0.5)):
+        session = recognition.new_session()
+        session.start(0.0)
+        recognition.attach(session, 0.0)
+        recognition.take_outgoing(0.0, 1000)
+        segment = {"text": "ja", "start_time": 0.0, "end_time": end_s}
+        result = {"is_final": True, "language_code": language, "segments": [segment]}
+        session.receive(json.dumps({"type": "transcription", **result}), 0.0)
+        session.receive_close(1006)
+        recognition.advance(0.0)
+        if stream_fails:
+            recognition.detach(Blame.NO)
+    finals = [e.hypothesis for e in recognition.take_events() if isinstance(e, Final)]
+    assert [final.language for final in finals] == ["de", "de"]

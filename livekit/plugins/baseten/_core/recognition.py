@@ -185,7 +185,6 @@ class Recognition:
 
         What the one before it still had to say is not missed: its audio is sent again.
         """
-        self._note_language()
         self._attached = _Attached(
             session,
             Results(session, self._audio, self._language),
@@ -201,7 +200,6 @@ class Recognition:
         Args:
             blame: Whether the audio that has no final is why.
         """
-        self._note_language()
         self._attached = None
         if blame is not Blame.NO:
             start = self._audio.journal.start
@@ -241,6 +239,7 @@ class Recognition:
             if isinstance(frame, Transcript):
                 attached.stalls.note_result(now)
                 self._take_transcript(attached, frame, now)
+                self._language = attached.results.language
             elif isinstance(frame, Alive):
                 self._flushes.note_heard(frame.trace_id, now)
             elif isinstance(frame, Failure) and frame.recoverable:
@@ -358,10 +357,6 @@ class Recognition:
     def is_pausing(self) -> bool:
         """No utterance is under way, as far as anybody has heard."""
         return not self._utterance.is_open
-
-    def _note_language(self) -> None:
-        if self._attached is not None:
-            self._language = self._attached.results.language
 
     # Results
 
