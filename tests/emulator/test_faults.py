@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,9 @@ async def test_upgrades_are_observed_when_asked_for_and_when_answered() -> None:
     assert seen == [(None, (refused,)), (503, (refused,)), (None, ()), (101, ())]
 
 
-async def test_a_client_may_give_up_on_a_parked_handshake() -> None:
+async def test_a_client_may_give_up_on_a_parked_handshake(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with serve(faults.Park()) as server:
         opened = asyncio.ensure_future(_opened(server))
         await server.until(lambda: server.handshakes)
@@ -130,6 +133,7 @@ async def test_a_client_may_give_up_on_a_parked_handshake() -> None:
         async with opening(server) as client:
             assert (await said(client, "{}", END))[-1]["type"] == "end_audio"
         assert len(server.connections) == 1
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 async def _opened(server: Server) -> ClientConnection:

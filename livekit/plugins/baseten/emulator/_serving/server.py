@@ -183,6 +183,9 @@ class Server:
         self._accepted[socket] = (handshake, conditions)
         self._handshake_changed(handshake)
         await self._park(conditions)
+        if handshake.status is GIVEN_UP:
+            # There is nobody to answer, and websockets before 17 fails where one tries.
+            raise asyncio.CancelledError
         if self._is_closing:
             return response(503, '{"error":"shutting down"}')
         return refusal(handshake, conditions, self._api_key)
