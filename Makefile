@@ -32,12 +32,12 @@ ifdef ARGS
 	$(BIN)/python -m pytest -n auto $(ARGS)
 else
 	$(BIN)/python -m pytest -n auto -m 'not alone'
-	$(BIN)/python -m pytest -p no:xdist -m alone
+	$(BIN)/python -m pytest -p no:xdist -m alone tests/docs
 endif
 
 coverage: $(SETUP) ## run all tests and see that they take most branches; twice as slow
 	$(BIN)/python -m pytest -n auto -m 'not alone' --cov --cov-report=
-	$(BIN)/python -m pytest -p no:xdist -m alone --cov --cov-append
+	$(BIN)/python -m pytest -p no:xdist -m alone tests/docs --cov --cov-append
 
 # With LiveKit Agents and all the others as old, or as new, as pyproject.toml allows.
 lowest: INSTALLED := --resolution lowest-direct

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import kit.clock  # noqa: F401 - before LiveKit
 import pytest
-from kit.loopback import MODELS, Spoken
+from kit.models import MODELS, Spoken
 
-from livekit.plugins.baseten._core.options import Model
+if TYPE_CHECKING:
+    from livekit.plugins.baseten._core.options import Model
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist chooses
@@ -22,8 +24,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Many tests wait for most of their time, so each core has several."""
-    return 3 * max(2, os.cpu_count() or 1)
+    """Some tests wait, so each core has two. A third would be one more that imports LiveKit."""
+    return 2 * max(2, os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,6 +38,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
     """Keep together what shares a fixture of its module, and the model: it is made once."""
     config.option.loadgroup = True  # workers are told of the command line only
     for item in items:
+        assert not item.get_closest_marker("alone") or item.path.parent.name == "docs", (
+            "make test looks for what is run alone in tests/docs"
+        )
         if isinstance(item, pytest.Function) and _is_shared(item):
             model = item.callspec.params.get("model", "") if hasattr(item, "callspec") else ""
             item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {model}"))

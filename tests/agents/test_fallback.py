@@ -243,9 +243,10 @@ def test_a_primary_that_goes_in_mid_sentence_is_replaced(
     assert played.availability == [("primary", False)]
 
 
-@pytest.mark.parametrize("name", list(SCENES))
-def test_the_key_is_in_no_error(rescues: dict[str, Played[Rescue]], name: str) -> None:
-    for event in rescues[name].value.errors:
+def test_the_key_is_in_no_error(rescues: dict[str, Played[Rescue]]) -> None:
+    errors = [event for played in rescues.values() for event in played.value.errors]
+    assert errors
+    for event in errors:
         assert KEY not in repr(event)
         assert KEY not in repr(event.error.__cause__)
 

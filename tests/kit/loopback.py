@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from kit.models import Spoken
 
 from livekit import rtc
 from livekit.agents import APIConnectOptions
@@ -38,15 +39,6 @@ ALIKE: dict[str, Any] = {
     "show_word_timestamps": True,
     "vad_min_silence_duration_ms": 300,
 }
-
-
-MODELS: tuple[Model, ...] = get_args(Model)
-
-
-class Spoken:
-    """Which dialect `serve` and `client` speak where a test does not say."""
-
-    model: Model = "whisper"
 
 
 def only(model: Model, because: str) -> pytest.MarkDecorator:

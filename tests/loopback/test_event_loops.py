@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 from kit.client import new_stt
-from kit.loopback import AT_MOST_S, QUICK, Spoken, check, push
+from kit.loopback import AT_MOST_S, QUICK, check, push
+from kit.models import Spoken
 
 from livekit import rtc
 from livekit.agents import APIConnectionError, APIConnectOptions, utils

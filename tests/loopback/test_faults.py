@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from kit.loopback import (
-    MODELS,
     Listener,
     calling,
     check,
@@ -23,6 +22,7 @@ from kit.loopback import (
     relayed,
     serve,
 )
+from kit.models import MODELS
 
 from livekit.agents import APIConnectionError
 from livekit.plugins.baseten._connection import connection

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from kit.client import Kind, frame, frames, of
 from kit.in_memory import ALL, Call
-from kit.loopback import MODELS, QUICK, Listener, check, client, listening
+from kit.loopback import QUICK, Listener, check, client, listening
+from kit.models import MODELS
 
 from livekit import rtc
 from livekit.agents import stt

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit.loopback import ALIKE, FRAME_S, MODELS, check, listening
+from kit.loopback import ALIKE, FRAME_S, check, listening
+from kit.models import MODELS
 
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, APIStatusError
