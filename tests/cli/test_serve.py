@@ -90,7 +90,7 @@ def test_serve_says_how_to_use_it_and_what_happens_and_stops_on_ctrl_c(tmp_path:
         assert process.stderr is not None
         # Not communicate(): it would not see what the readline before it has read ahead.
         out, err = process.stdout.read(), process.stderr.read()
-        process.wait(timeout=30)
+        process.wait()
     assert process.returncode == 0
     assert err == ""
     assert f'baseten.STT(model_endpoint="{url}", api_key="any")' in out
@@ -373,7 +373,7 @@ def test_a_terminal_shows_the_streams_as_they_go_and_leaves_the_last_table() -> 
         terminal.until(r"closed 1000")
         process.send_signal(signal.SIGINT)
         terminal.until(r"under way: 0 .*streams: 1 .*finals: 2\s+Stopped\.")
-        assert process.wait(timeout=30) == 0
+        assert process.wait() == 0
     assert "s3cret" not in terminal.text
     assert "wrong" not in terminal.text
 

@@ -24,7 +24,6 @@ def started(how: str, words: str, *, key: str = "any") -> tuple[int, str, str, s
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
         env={"BASETEN_API_KEY": key, "PATH": "", "COLUMNS": "200"},
     )
     lines = done.stderr.splitlines()

@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
     # Where the build backend is installed, no environment has to be made for it.
     here = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", *here, "-w", str(out)]
-    subprocess.run([*command, str(ROOT)], check=True, timeout=110)
+    subprocess.run([*command, str(ROOT)], check=True)
     (path,) = out.glob("*.whl")
     with zipfile.ZipFile(path) as opened:
         yield opened
@@ -92,7 +92,7 @@ def test_importing_the_package_imports_no_more_than_it_needs() -> None:
         "print(*sorted(set(sys.modules) - before))"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     added = ran.stdout.split()
     assert "livekit.plugins.baseten.stt" in added

@@ -160,7 +160,7 @@ def random_asked(rng: random.Random) -> Asked:
     return rng.choice(LIMITS_S), rng.choice((0.1, 0.5, 3.0, 0.0)), rng.choice((0.3, 0.1))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_fifty_long_scripts_give_every_word_once_in_its_place(model: Model, seed: int) -> None:
     for case in range(50):
         rng = random.Random(100 * seed + case)
@@ -201,7 +201,7 @@ def test_a_user_who_mutes_in_mid_word_is_heard_once(model: Model) -> None:
     assert call.connections == 1, "a mute costs no connection"
 
 
-@pytest.mark.parametrize("cut_after_s", [None, 7.0, 29.9, 30.1, 45.0])
+@pytest.mark.parametrize("cut_after_s", [None, 29.9, 30.1])
 def test_speech_that_goes_on_for_longer_than_the_server_listens(
     model: Model, cut_after_s: float | None
 ) -> None:
