@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import re
-import sys
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from kit import python
 from paths import ROOT
 
 from livekit.plugins.baseten.emulator import ScriptRecognizer
@@ -22,12 +21,9 @@ DEMO = ROOT / "examples" / "demo.py"
 
 @pytest.mark.alone
 async def test_the_demo_shows_interims_finals_and_turns_and_ends_by_itself() -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(DEMO), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    text = out.decode()
-    assert (process.returncode, err.decode()) == (0, "")
+    ran = await python.ran(DEMO)
+    text = ran.out
+    assert (ran.status, ran.complaints) == (0, [])
     stream, agent = text.split("AgentSession(", 1)
     interims = re.findall(r"^  interim  (.+)", stream, re.MULTILINE)
     assert len(interims) >= 5

@@ -142,9 +142,7 @@ async def test_each_program_runs(block: Block, server: Server, tmp_path: Path) -
         assert "1 passed" in ran.out
     else:
         assert "john dashwood" in ran.out.lower()
-        # A busy machine: LiveKit's own models lag, or a late result is asked for again.
-        busy = ("slower than realtime", "prediction timed out", "its audio is sent again")
-        assert not [line for line in ran.err.splitlines() if not any(why in line for why in busy)]
+        assert ran.complaints == []
 
 
 def test_programs_use_public_names_only() -> None:

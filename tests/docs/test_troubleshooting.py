@@ -60,7 +60,7 @@ def said(tree: ast.Module) -> Iterator[ast.expr]:
             yield from (n.value for n in ast.walk(node) if isinstance(n, ast.Return) and n.value)
         elif isinstance(node, (ast.Assign, ast.AugAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if {getattr(target, "id", "") for target in targets} & {"hint", "message"}:
+            if {getattr(target, "id", "") for target in targets} & {"hint", "message", "why"}:
                 yield node.value
 
 

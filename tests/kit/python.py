@@ -31,11 +31,20 @@ _FORKED.set_forkserver_preload(
 )
 
 
+# What LiveKit and the client say where the machine has something else to do.
+BUSY = ("slower than realtime", "its audio is sent again", "prediction timed out")
+
+
 @dataclass
 class Ran:
     status: int
     out: str
     err: str
+
+    @property
+    def complaints(self) -> list[str]:
+        """The lines of its standard error, but for what a busy machine adds."""
+        return [line for line in self.err.splitlines() if not any(why in line for why in BUSY)]
 
 
 class Running:

@@ -17,11 +17,11 @@ import pytest
 from kit import clock
 from kit.cutting import Cut, Kind, Where, wired
 from kit.loopback import ALIKE, QUICK, Listener, check, client, served_to_the_sample
+from kit.models import MODELS
 
 from livekit.plugins.baseten._core.options import Model
 from livekit.plugins.baseten.emulator import CodedSpeech, coded_speech
 
-MODELS: tuple[Model, ...] = ("whisper", "qwen3-asr")
 PLACES: tuple[Where, ...] = get_args(Where)
 
 # Two utterances. After a second, there is a short pause in the first.
