@@ -494,7 +494,7 @@ def measured(**changed: float | None) -> Measured:
 
 
 def test_what_suits_a_voice_agent() -> None:
-    assert unsuitable(GOOD) == []
+    assert unsuitable(GOOD) == {}
     assert notes(GOOD) == []
 
 
@@ -509,12 +509,12 @@ def test_what_suits_a_voice_agent() -> None:
     ],
 )
 def test_what_does_not_suit_one(changed: dict[str, float | None], told: str) -> None:
-    (why,) = unsuitable(measured(**changed))
+    (why,) = unsuitable(measured(**changed)).values()
     assert told in why
 
 
 def test_what_the_distance_takes_is_not_held_against_the_model() -> None:
-    (why,) = unsuitable(measured(round_trip_s=0.3, final_s=1.7, flush_s=0.9))
+    (why,) = unsuitable(measured(round_trip_s=0.3, final_s=1.7, flush_s=0.9)).values()
     assert "far away" in why
     assert "slow" not in why
 
@@ -528,7 +528,7 @@ def test_what_the_distance_takes_is_not_held_against_the_model() -> None:
     ],
 )
 def test_a_gpu_is_blamed_only_where_it_can_be_one(changed: dict[str, Any], told: str) -> None:
-    (why,) = unsuitable(measured(final_s=3.0, **changed))
+    (why,) = unsuitable(measured(final_s=3.0, **changed)).values()
     assert told in why
     assert ("GPU, or fewer calls" in why) is (not changed)
 

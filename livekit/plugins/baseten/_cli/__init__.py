@@ -16,6 +16,7 @@ from .evaluate.command import evaluate
 from .report.command import report
 from .serve.command import ServeCommand, serve
 from .transcribe.command import transcribe
+from .watch.command import watch
 
 app = typer.Typer(
     add_completion=False,
@@ -27,6 +28,7 @@ app.command()(evaluate)
 app.command()(report)
 app.command(cls=ServeCommand)(serve)
 app.command()(transcribe)
+app.command()(watch)
 
 
 def _show_version(is_asked: bool) -> None:

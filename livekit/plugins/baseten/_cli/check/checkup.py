@@ -31,7 +31,15 @@ _ALIKE = 0.5
 
 
 class Wrong(Exception):
-    """What is wrong and what to do about it, in one line."""
+    """What is wrong and what to do about it, in one line.
+
+    Attributes:
+        reason: The same in a word.
+    """
+
+    def __init__(self, told: str, reason: diagnosis.Reason) -> None:
+        super().__init__(told)
+        self.reason = reason
 
 
 class Checkup:
@@ -123,7 +131,8 @@ class Checkup:
                 self._steps.done(step, "none: key and audio go in clear", "note")
         except network.Unreachable as e:
             self._steps.done(step, "failed", "failed")
-            raise Wrong(str(e)) from None
+            is_tls = isinstance(e, network.NotVerified)
+            raise Wrong(str(e), "tls" if is_tls else "network") from None
 
     # The WebSocket
 
@@ -194,7 +203,8 @@ class Checkup:
         return self._explained(error, cause)
 
     def _explained(self, error: APIError, cause: BaseException | None) -> Wrong:
-        return Wrong(diagnosis.explained(error, cause, url=self._endpoint.url, wait_s=self._wait_s))
+        told = diagnosis.explained(error, cause, url=self._endpoint.url, wait_s=self._wait_s)
+        return Wrong(told, diagnosis.reason_of(cause))
 
     async def _metadata_refused(self, error: APIError) -> Wrong:
         self._steps.doing("finding out which field is refused")
@@ -215,16 +225,19 @@ class Checkup:
         if refused is None:
             return Wrong(
                 "the deployment closes each connection with code 1011, whatever its metadata: it is"
-                " broken, or no Whisper streaming model; look at its logs on Baseten"
+                " broken, or no Whisper streaming model; look at its logs on Baseten",
+                "metadata",
             )
         if not refused:
             return Wrong(
                 "the deployment refuses the metadata as a whole, and no field of it alone: leave "
-                f"out what you set yourself. {error.message}"
+                f"out what you set yourself. {error.message}",
+                "metadata",
             )
         return Wrong(
             f"the deployment's runtime refuses {', '.join(refused)}: deploy a newer "
-            "version of the model, or leave out what of it you set yourself"
+            "version of the model, or leave out what of it you set yourself",
+            "metadata",
         )
 
     # The sentence
@@ -245,7 +258,9 @@ class Checkup:
             self._steps.done(*diagnosis.failed_step(self.hearing.cause), "failed")
             why = self._explained(e, self.hearing.cause)
             told = diagnosis.reported(self.hearing.warnings)
-            raise Wrong(f"{str(why).rstrip('.')}.{told}" if told else str(why)) from None
+            if told:
+                raise Wrong(f"{str(why).rstrip('.')}.{told}", why.reason) from None
+            raise why from None
         finally:
             await stream.aclose()
             self.measured.late_s = self.hearing.late_s
@@ -259,11 +274,15 @@ class Checkup:
         self._steps.done("speaking", f'"{sentence.TEXT}"')
         self._steps.done("hearing", heard, "failed" if why else "ok")
         if why:
-            raise Wrong(why + diagnosis.reported(self.hearing.warnings))
+            text = self.hearing.text
+            is_other = bool(text) and sentence.likeness(text or "") < _ALIKE
+            told = why + diagnosis.reported(self.hearing.warnings)
+            raise Wrong(told, "wrong_words" if is_other else "no_transcript")
         interims = self.hearing.interims
         self._steps.done("interims", str(interims or "none"), "ok" if interims else "failed")
         if unsuitable := diagnosis.unsuitable(self.measured):
-            raise Wrong(f"Not right for a voice agent: {'; '.join(unsuitable)}.")
+            said = "; ".join(unsuitable.values())
+            raise Wrong(f"Not right for a voice agent: {said}.", next(iter(unsuitable)))
 
     def _not_heard(self) -> str:
         hearing, in_time = self.hearing, f"within {self._answer_within_s:g} s"

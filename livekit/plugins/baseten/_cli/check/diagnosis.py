@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from livekit.agents import APIError
 
 from ..._core.errors import (
+    ConnectFailed,
     ConnectTimedOut,
     HandshakeRefused,
     MetadataRefused,
@@ -17,6 +19,18 @@ from ..._core.errors import (
     WrongDialect,
 )
 from ..deployment import in_options
+
+Reason = Literal[
+    "network", "tls", "no_answer", "full", "key", "not_found", "http", "metadata", "protocol",
+    "lost", "model", "no_transcript", "wrong_words", "far", "no_interims", "slow", "busy_here",
+    "hung", "other",
+]  # fmt: skip
+"""Why a deployment is not right, in a word: for those who count."""
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+# It hears, and a voice agent would suffer.
+DEGRADED: frozenset[Reason] = frozenset({"far", "no_interims", "slow", "busy_here"})
 
 # What a voice agent can do with. Of an answer that a caller finds quick, about a second, most
 # belongs to the language model and the voice.
@@ -58,17 +72,17 @@ class Measured:
     is_here: bool = False
 
 
-def unsuitable(measured: Measured) -> list[str]:
+def unsuitable(measured: Measured) -> dict[Reason, str]:
     """What a voice agent would suffer from, each with what to change; empty if it is right."""
-    out: list[str] = []
+    out: dict[Reason, str] = {}
     round_trip_s = measured.round_trip_s or 0.0
     if round_trip_s > FAR_S:
-        out.append(
+        out["far"] = (
             f"it is far away ({round_trip_s:.2f} s a round trip): run the agent and the deployment "
             "in one region"
         )
     if measured.first_interim_s is None:
-        out.append(
+        out["no_interims"] = (
             "it sends no partial transcripts, so an agent notices interruptions late: deploy a "
             "model that streams them"
         )
@@ -82,7 +96,8 @@ def unsuitable(measured: Measured) -> list[str]:
         if seconds is not None and seconds - round_trip_s > limit_s
     ]
     if slow:
-        out.append(f"it is slow ({', '.join(slow)}): {_remedy(measured)}")
+        reason: Reason = "busy_here" if measured.late_s > BUSY_S else "slow"
+        out[reason] = f"it is slow ({', '.join(slow)}): {_remedy(measured)}"
     return out
 
 
@@ -139,6 +154,31 @@ def failed_step(cause: BaseException | None) -> tuple[str, str]:
     if isinstance(cause, SessionLost):
         return "connection", f"lost with code {cause.code}"
     return "connection", "failed"
+
+
+def reason_of(cause: BaseException | None) -> Reason:
+    """The same, in a word."""
+    if isinstance(cause, HandshakeRefused):
+        return _reason_of_status(cause.status)
+    kinds: dict[type[BaseException], Reason] = {
+        ConnectTimedOut: "no_answer",
+        ConnectFailed: "network",
+        MetadataRefused: "metadata",
+        WrongDialect: "protocol",
+        ServerFailed: "model",
+        SessionLost: "lost",
+    }
+    return next((reason for kind, reason in kinds.items() if isinstance(cause, kind)), "other")
+
+
+def _reason_of_status(status: int) -> Reason:
+    if status in (401, 402, 403):
+        return "key"
+    if status in (400, 404):
+        return "not_found"
+    if status in _WAITING_STATUSES:
+        return "full"
+    return "protocol" if status < 400 else "http"
 
 
 def explained(error: APIError, cause: BaseException | None, *, url: str, wait_s: float) -> str:

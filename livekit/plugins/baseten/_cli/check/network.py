@@ -18,6 +18,10 @@ class Unreachable(Exception):
     """The message says what is wrong and what to do."""
 
 
+class NotVerified(Unreachable):
+    """There is somebody, and no TLS with whom it should be."""
+
+
 @dataclass(frozen=True)
 class Reached:
     """
@@ -75,27 +79,27 @@ async def verified(host: str, port: int) -> str:
     """Verify the host's certificate as the client will; says what it is.
 
     Raises:
-        Unreachable: It does not verify, or there is no TLS.
+        NotVerified: It does not verify, or there is no TLS.
     """
     context = ssl.create_default_context()
     connecting = asyncio.open_connection(host, port, ssl=context)
     try:
         _, writer = await asyncio.wait_for(connecting, _TIMEOUT_S)
     except ssl.SSLCertVerificationError as e:
-        raise Unreachable(
+        raise NotVerified(
             f"the certificate of {host} does not verify: {e.verify_message}. Somebody sits in "
             "between, or it is of a private authority: then put that one's certificate into the "
             "file that SSL_CERT_FILE names, and into STT's http_session"
         ) from None
     except ssl.SSLError as e:
-        raise Unreachable(
+        raise NotVerified(
             f"{host}:{port} does not speak TLS ({e.reason or e}): check the port, or use ws:// if "
             "the way there is private"
         ) from None
     except asyncio.TimeoutError:
-        raise Unreachable(f"{host}:{port} does not answer over TLS: check the port") from None
+        raise NotVerified(f"{host}:{port} does not answer over TLS: check the port") from None
     except OSError as e:
-        raise Unreachable(
+        raise NotVerified(
             f"{host}:{port} hung up on TLS ({_strerror(e)}): check the port"
         ) from None
     channel: ssl.SSLObject = writer.get_extra_info("ssl_object")

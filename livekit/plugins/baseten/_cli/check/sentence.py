@@ -26,11 +26,17 @@ def likeness(heard: str) -> float:
 
     Loosely, as models differ in punctuation and hyphens, and small ones mishear a word.
     """
-    spoken, words = _words(TEXT), _words(heard)
-    matcher = difflib.SequenceMatcher(None, spoken, words, autojunk=False)
-    common = sum(block.size for block in matcher.get_matching_blocks())
-    return common / max(len(spoken), len(words), 1)
+    return words_heard(heard) / max(len(WORDS), len(_words(heard)), 1)
+
+
+def words_heard(heard: str) -> int:
+    """How many of the sentence's words are in ``heard``, in order."""
+    matcher = difflib.SequenceMatcher(None, WORDS, _words(heard), autojunk=False)
+    return sum(block.size for block in matcher.get_matching_blocks())
 
 
 def _words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text.lower())
+
+
+WORDS = _words(TEXT)

@@ -1,0 +1,102 @@
+"""A deployment that is watched, from the first probe to Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..._core.endpoint import Endpoint
+from ..._core.options import Model, Options
+from ..check.checkup import Checkup
+from ..check.steps import Steps
+from ..console import fail, out
+from ..deployment import speech_to_text
+from .exposition import Exposition, Seen, expose
+from .printed import Printed
+from .probe import Probed, probe
+from .watching import History, watching
+
+# Beyond two handshakes: the sentence, twice, and the longest waits for its finals.
+_SPEAKING_S = 60.0
+
+
+@dataclass(frozen=True)
+class Watched:
+    """
+    Attributes:
+        extra: Laid over the metadata.
+        every_s: From the start of a probe to that of the next.
+        wait_s: How long a handshake may take.
+    """
+
+    endpoint: Endpoint
+    model: Model
+    extra: Mapping[str, Any]
+    every_s: float
+    wait_s: float
+
+    @property
+    def within_s(self) -> float:
+        """After which a probe is given up."""
+        return 2 * self.wait_s + _SPEAKING_S
+
+    def checkup(self) -> Checkup:
+        return Checkup(
+            speech_to_text(self.endpoint, model=self.model, extra_metadata=self.extra),
+            self.endpoint,
+            Options.create(self.model, extra_metadata=self.extra),
+            Steps(None),
+            wait_s=self.wait_s,
+        )
+
+
+def watched(what: Watched, listen: tuple[str, int] | None, *, as_json: bool) -> None:
+    """Watch until Ctrl-C or SIGTERM.
+
+    Args:
+        listen: Host and port for Prometheus.
+        as_json: An object for each probe in place of a line.
+    """
+    logging.getLogger("livekit").addHandler(logging.NullHandler())  # what matters is said here
+    what.checkup()  # arguments that cannot be right end it here, before it listens
+    exposition = Exposition(urlsplit(what.endpoint.url).hostname or "", what.model)
+    where = ""
+    if listen is not None:
+        host, port = listen
+        try:
+            port = expose(exposition, host, port)
+        except OSError as e:
+            fail(f"cannot listen on {host}:{port}: {e.strerror or e}")
+        where = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+    printed = Printed(out, as_json=as_json)
+    printed.begins(what.endpoint.url, what.model, what.every_s, where)
+    history = History()
+    with contextlib.suppress(KeyboardInterrupt):  # where signals cannot be taken over
+        asyncio.run(_until_stopped(what, exposition, history, printed))
+    printed.ends(history)
+
+
+async def _until_stopped(
+    what: Watched, exposition: Exposition, history: History, printed: Printed
+) -> None:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(signal_number, stopped.set)
+
+    def told(probed: Probed) -> None:
+        is_new = history.last is None or history.last.state != probed.state
+        lasted = history.take(probed)
+        heard_s = exposition.seen.heard_s if probed.state == "down" else probed.at.timestamp()
+        exposition.seen = Seen(probed, history.results.copy(), heard_s)
+        printed.probed(probed, is_new=is_new, lasted=lasted)
+
+    await watching(
+        lambda: probe(what.checkup, within_s=what.within_s), told, stopped, every_s=what.every_s
+    )
