@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from ..check import sentence
 from ..check.diagnosis import REASONS
-from .probe import STATES, Probed
+from .probe import STATES, Probed, State
 
 _PREFIX = "lk_agents_baseten_probe"
 
@@ -24,11 +24,11 @@ class Seen:
     Attributes:
         last: The last probe.
         results: How many probes had which state.
-        heard_s: When the deployment was last up or degraded, in seconds since the epoch; 0 is never.
+        heard_s: When the sentence was last heard, in seconds since the epoch; 0 is never.
     """
 
     last: Probed | None = None
-    results: Counter[str] = field(default_factory=Counter)
+    results: Counter[State] = field(default_factory=Counter)
     heard_s: float = 0.0
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..check import sentence
 from .probe import STATES, Probed, State
-from .watching import History
+from .watching import Change, History
 
 _STYLES: dict[State, str] = {"up": "bold green", "degraded": "bold yellow", "down": "bold red"}
 
@@ -43,19 +43,19 @@ class Printed:
         if metrics:
             self._console.print(f"For Prometheus: {metrics}")
 
-    def probed(self, probed: Probed, *, is_new: bool, lasted: timedelta | None) -> None:
+    def probed(self, probed: Probed, change: Change | None) -> None:
         """
         Args:
-            is_new: The probe before found another state, or there was none.
-            lasted: How long that other state did.
+            change: What it changed; the state stands out then.
         """
         if self._as_json:
-            self._console.print(json.dumps(_as_json(probed, is_new=is_new), ensure_ascii=False))
+            line = _as_json(probed, is_change=change is not None)
+            self._console.print(json.dumps(line, ensure_ascii=False))
             return
-        state = probed.state.upper() if is_new and lasted is not None else probed.state
-        style = _STYLES[probed.state] if is_new else ""
+        state = probed.state if change is None else probed.state.upper()
+        style = "" if change is None else _STYLES[probed.state]
         told = _measured(probed) if probed.reason is None else self._why(probed)
-        after = "" if lasted is None else f" ({_before(probed.state)}for {_long(lasted)})"
+        after = "" if change is None else f" (was {change.before} for {_long(change.lasted)})"
         at = f"{probed.at:%Y-%m-%dT%H:%M:%SZ}"
         self._console.print(Text.assemble(at, "  ", (f"{state:<8}", style), f"  {told}{after}"))
         self._reason = probed.reason
@@ -94,10 +94,6 @@ class Printed:
         return f"{probed.reason}: {probed.why}"
 
 
-def _before(state: State) -> str:
-    return "was down " if state == "up" else ""
-
-
 def _measured(probed: Probed) -> str:
     measured = probed.measured
     times = ", ".join(
@@ -113,11 +109,11 @@ def _measured(probed: Probed) -> str:
     return f"{probed.words} of {len(sentence.WORDS)} words; {times}"
 
 
-def _as_json(probed: Probed, *, is_new: bool) -> dict[str, Any]:
+def _as_json(probed: Probed, *, is_change: bool) -> dict[str, Any]:
     return {
         "at": probed.at.isoformat(),
         "state": probed.state,
-        "is_new": is_new,
+        "is_change": is_change,
         "reason": probed.reason,
         "why": probed.why or None,
         "took_s": round(probed.took_s, 3),

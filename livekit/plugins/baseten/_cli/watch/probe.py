@@ -1,4 +1,4 @@
-"""One question to a deployment, and what became of it. A deployment cannot make it raise or hang."""
+"""One question to a deployment, and what became of it. Nothing it does makes this raise or hang."""
 
 from __future__ import annotations
 

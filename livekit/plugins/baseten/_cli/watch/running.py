@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from ..._core.endpoint import Endpoint
 from ..._core.options import Model, Options
+from ...stt import STT
 from ..check.checkup import Checkup
 from ..check.steps import Steps
 from ..console import fail, out
@@ -46,9 +47,12 @@ class Watched:
         """After which a probe is given up."""
         return 2 * self.wait_s + _SPEAKING_S
 
+    def speech_to_text(self) -> STT:
+        return speech_to_text(self.endpoint, model=self.model, extra_metadata=self.extra)
+
     def checkup(self) -> Checkup:
         return Checkup(
-            speech_to_text(self.endpoint, model=self.model, extra_metadata=self.extra),
+            self.speech_to_text(),
             self.endpoint,
             Options.create(self.model, extra_metadata=self.extra),
             Steps(None),
@@ -64,7 +68,7 @@ def watched(what: Watched, listen: tuple[str, int] | None, *, as_json: bool) -> 
         as_json: An object for each probe in place of a line.
     """
     logging.getLogger("livekit").addHandler(logging.NullHandler())  # what matters is said here
-    what.checkup()  # arguments that cannot be right end it here, before it listens
+    what.speech_to_text()  # arguments that cannot be right end it here, before it listens
     exposition = Exposition(urlsplit(what.endpoint.url).hostname or "", what.model)
     where = ""
     if listen is not None:
@@ -91,11 +95,10 @@ async def _until_stopped(
             loop.add_signal_handler(signal_number, stopped.set)
 
     def told(probed: Probed) -> None:
-        is_new = history.last is None or history.last.state != probed.state
-        lasted = history.take(probed)
+        change = history.take(probed)
         heard_s = exposition.seen.heard_s if probed.state == "down" else probed.at.timestamp()
         exposition.seen = Seen(probed, history.results.copy(), heard_s)
-        printed.probed(probed, is_new=is_new, lasted=lasted)
+        printed.probed(probed, change)
 
     await watching(
         lambda: probe(what.checkup, within_s=what.within_s), told, stopped, every_s=what.every_s

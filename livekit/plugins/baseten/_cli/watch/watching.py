@@ -11,6 +11,14 @@ from datetime import datetime, timedelta
 from .probe import Probed, State
 
 
+@dataclass(frozen=True)
+class Change:
+    """The state that is over, and how long it lasted."""
+
+    before: State
+    lasted: timedelta
+
+
 @dataclass
 class History:
     """
@@ -28,8 +36,8 @@ class History:
     since: datetime | None = None
     longest_down: tuple[timedelta, datetime] | None = None
 
-    def take(self, probed: Probed) -> timedelta | None:
-        """Add a probe; for one that found another state, how long the one before lasted."""
+    def take(self, probed: Probed) -> Change | None:
+        """Add a probe; returns what it changed."""
         before, since = self.last, self.since
         self.first = self.first or probed
         self.last = probed
@@ -38,14 +46,16 @@ class History:
             self.reasons[probed.reason] += 1
         if probed.measured.final_s is not None:
             self.finals_s.append(probed.measured.final_s)
-        lasted = None
-        if before is None or since is None or before.state != probed.state:
+        if before is None or since is None:
             self.since = probed.at
-            lasted = None if since is None else probed.at - since
-        if before is not None and before.state == "down" and since is not None:
+            return None
+        if before.state == "down":
             down = (probed.at - since, since)
             self.longest_down = max(self.longest_down or down, down)
-        return lasted
+        if before.state == probed.state:
+            return None
+        self.since = probed.at
+        return Change(before.state, probed.at - since)
 
 
 async def watching(
