@@ -69,6 +69,7 @@ def test_the_version_is_shown_at_once(how: str) -> None:
         ("serve --fault storm", "--fault storm: there is none of this name"),
         ("serve --recognizer script", "needs a --script FILE"),
         ("report", "Missing argument"),
+        ("watch --listen ::1:9464", "write it as 127.0.0.1:9464 or [::1]:9464"),
     ],
 )
 def test_a_wrong_argument_is_named_at_once(words: str, expected: str) -> None:

@@ -23,14 +23,17 @@ from livekit.plugins.baseten._core.errors import BasetenError
 from livekit.plugins.baseten._livekit.api_errors import _HANDSHAKE_HINTS, to_api_error
 from livekit.plugins.baseten.emulator import coded_speech, faults, serve
 
-PARTS = ("_core", "_connection", "_livekit", "_recording", "_report", "_cli/report")
+PARTS = (
+    *("_core", "_connection", "_livekit", "_recording", "_report"),
+    *("_cli/report", "_cli/watch"),
+)
 SOURCES = sorted(
     [*PACKAGE.glob("*.py"), *(p for part in PARTS for p in (PACKAGE / part).rglob("*.py"))]
 )
 
 SAYS = re.compile(
     r"\w*(Error|Failed|Refused|Lost|TimedOut|Dialect|Frame)|_recover|_ask_again|_go_on_without_result|_give_up_session|_unreachable"
-    r"|warn|warning|error|exception|info|__init__|fail|NotARecording|CannotWrite|Unread"
+    r"|warn|warning|error|exception|info|__init__|fail|NotARecording|CannotWrite|Unread|BadParameter"
 )
 FILLED = re.compile(r"%[-+.\d]*[sdfgr]")
 

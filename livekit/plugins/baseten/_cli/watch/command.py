@@ -35,7 +35,8 @@ def watch(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Where Prometheus finds the figures, such as 127.0.0.1:9464; nowhere if left out.",
+            help="Where Prometheus finds the figures, such as 127.0.0.1:9464; nowhere if left out. "
+            "A port alone is for this machine.",
         ),
     ] = None,
     extra_metadata: recognition.ExtraMetadata = None,

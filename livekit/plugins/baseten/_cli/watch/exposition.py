@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -89,13 +90,19 @@ class Exposition(Collector):
                 yield gauge
 
 
-def expose(exposition: Exposition, host: str, port: int) -> int:
-    """Answer Prometheus from now on, in a thread; returns the port.
+@contextlib.contextmanager
+def exposed(exposition: Exposition, host: str, port: int) -> Iterator[str]:
+    """Prometheus is answered, by a thread; its URL.
 
     Raises:
         OSError: It cannot listen there.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(exposition)
-    server, _ = start_http_server(port, host, registry)
-    return server.server_port
+    server, thread = start_http_server(port, host, registry)
+    try:
+        yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}/metrics"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from ..check.checkup import Checkup
 from ..check.steps import Steps
 from ..console import fail, out
 from ..deployment import speech_to_text
-from .exposition import Exposition, Seen, expose
+from .exposition import Exposition, Seen, exposed
 from .printed import Printed
 from .probe import Probed, probe
 from .watching import History, watching
@@ -52,7 +52,7 @@ class Watched:
 
     def checkup(self) -> Checkup:
         return Checkup(
-            self.speech_to_text(),
+            self.speech_to_text,
             self.endpoint,
             Options.create(self.model, extra_metadata=self.extra),
             Steps(None),
@@ -70,29 +70,43 @@ def watched(what: Watched, listen: tuple[str, int] | None, *, as_json: bool) -> 
     logging.getLogger("livekit").addHandler(logging.NullHandler())  # what matters is said here
     what.speech_to_text()  # arguments that cannot be right end it here, before it listens
     exposition = Exposition(urlsplit(what.endpoint.url).hostname or "", what.model)
-    where = ""
-    if listen is not None:
-        host, port = listen
+    printed, history = Printed(out, as_json=as_json), History()
+    with contextlib.ExitStack() as stack:
+        where = "" if listen is None else stack.enter_context(_exposed(exposition, *listen))
+        printed.begins(what.endpoint.url, what.model, what.every_s, where)
+        with contextlib.suppress(KeyboardInterrupt):  # where signals cannot be taken over
+            asyncio.run(_until_signal(what, exposition, history, printed))
+        printed.ends(history)
+
+
+@contextlib.contextmanager
+def _exposed(exposition: Exposition, host: str, port: int) -> Iterator[str]:
+    with contextlib.ExitStack() as stack:
         try:
-            port = expose(exposition, host, port)
+            where = stack.enter_context(exposed(exposition, host, port))
         except OSError as e:
             fail(f"cannot listen on {host}:{port}: {e.strerror or e}")
-        where = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
-    printed = Printed(out, as_json=as_json)
-    printed.begins(what.endpoint.url, what.model, what.every_s, where)
-    history = History()
-    with contextlib.suppress(KeyboardInterrupt):  # where signals cannot be taken over
-        asyncio.run(_until_stopped(what, exposition, history, printed))
-    printed.ends(history)
+        yield where
 
 
-async def _until_stopped(
+async def _until_signal(
     what: Watched, exposition: Exposition, history: History, printed: Printed
 ) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(signal_number, stopped.set)
+    await until(stopped, what, exposition, history, printed)
+
+
+async def until(
+    stopped: asyncio.Event,
+    what: Watched,
+    exposition: Exposition,
+    history: History,
+    printed: Printed,
+) -> None:
+    """Watch until stopped, and tell everybody of each probe."""
 
     def told(probed: Probed) -> None:
         change = history.take(probed)
