@@ -8,7 +8,6 @@ every push and every message is a wake-up of its own; what the feeder takes by i
     python benchmarks/instructions.py --write    and into docs/performance.md and results/
     python benchmarks/instructions.py --keep     this package and the bare loop, into results/ only
     python benchmarks/instructions.py --check    fails if this package takes 15 % more than by those
-    python benchmarks/instructions.py --watched  this package, without and with a meter provider
 
 What is kept and checked is the ratio to the bare loop, counted in the same process. On another
 interpreter or other libraries that ratio is another one, and nothing is checked.
@@ -21,7 +20,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import platform
 import re
 import shutil
@@ -256,16 +254,6 @@ def check() -> None:
         raise SystemExit("More instructions than before:\n" + "\n".join(more))
 
 
-def watched() -> None:
-    """Print what a push and a message take, without and with somebody to tell of them."""
-    import run
-
-    for value, what in (("", "without a meter provider"), ("1", "with one")):
-        os.environ["WATCHED"] = value
-        results = measured(run.Bench(run.QUICK), ("ours", "feeder"), [PUSH, MESSAGES])
-        print(what, {name: round(count) for name, count in figures(results, "ours").items()})
-
-
 def keep() -> None:
     said = {"environment": environment(), "to_bare": to_bare(_ours_and_bare())}
     RESULTS.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
@@ -290,7 +278,6 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="into docs/ and benchmarks/results/")
     parser.add_argument("--keep", action="store_true", help="for --check, without the peers")
     parser.add_argument("--check", action="store_true", help="against what was kept")
-    parser.add_argument("--watched", action="store_true", help="what a meter provider costs")
     args = parser.parse_args()
     if not is_possible():
         print(f"Not counted: {HOW_TO_GET_IT}")
@@ -298,8 +285,6 @@ def main() -> None:
         check()
     elif args.keep:
         keep()
-    elif args.watched:
-        watched()
     else:
         run.make_peers()
         results = measured(run.Bench(run.QUICK), run.KINDS, SITUATIONS)

@@ -555,18 +555,7 @@ def _parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def watch() -> None:
-    """Tell OpenTelemetry what the calls do, as an agent that is monitored does."""
-    from opentelemetry import metrics
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-
-    metrics.set_meter_provider(MeterProvider([InMemoryMetricReader()]))
-
-
 def main() -> None:
-    if os.environ.get("WATCHED"):
-        watch()
     args = _parsed()
     if args.core >= 0 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {args.core})

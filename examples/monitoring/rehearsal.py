@@ -1,7 +1,7 @@
 """Calls that go wrong in every way, to see what monitoring makes of them. No key, no account.
 
     python examples/monitoring/rehearsal.py           until Ctrl-C; metrics at localhost:9464
-    python examples/monitoring/rehearsal.py --port 0 --seconds 60
+    python examples/monitoring/rehearsal.py --waves 120     two minutes of faults, two without
 
 They are as long as an utterance or two, and talk to a Baseten on this machine, which hears words
 that are coded into the sound, and breaks on request.
@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import itertools
 import logging
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -111,14 +111,18 @@ async def read(stream: baseten.SpeechStream) -> None:
             pass
 
 
-async def repeated(kind: Kind) -> None:
-    for _ in itertools.count():
-        await call(kind)
+async def repeated(name: str, waves_s: float) -> None:
+    """Make one kind of call again and again; one that breaks, only every second wave."""
+    begun_s = asyncio.get_running_loop().time()
+    while True:
+        wave = (asyncio.get_running_loop().time() - begun_s) // waves_s
+        calm = wave % 2 == 1 and not name.endswith("as it should be")
+        await (asyncio.sleep(1.0) if calm else call(KINDS[name]))
 
 
-async def rehearse(seconds: float | None) -> None:
+async def rehearse(seconds: float | None, waves_s: float) -> None:
     with contextlib.suppress(asyncio.TimeoutError):
-        calls = asyncio.gather(*(repeated(kind) for kind in KINDS.values()))
+        calls = asyncio.gather(*(repeated(name, waves_s) for name in KINDS))
         await asyncio.wait_for(calls, seconds)
 
 
@@ -126,6 +130,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--port", type=int, default=9464, help="0 takes a free one")
     parser.add_argument("--seconds", type=float, help="without it, until Ctrl-C")
+    parser.add_argument(
+        "--waves", type=float, default=math.inf, help="seconds of faults, and of none"
+    )
     arguments = parser.parse_args()
 
     logging.getLogger("livekit").setLevel(logging.ERROR)
@@ -133,7 +140,7 @@ def main() -> None:
     server, _ = prometheus_client.start_http_server(arguments.port, "127.0.0.1")
     print(f"http://127.0.0.1:{server.server_port}/metrics", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(rehearse(arguments.seconds))
+        asyncio.run(rehearse(arguments.seconds, arguments.waves))
 
 
 if __name__ == "__main__":

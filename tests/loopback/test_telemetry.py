@@ -35,8 +35,11 @@ def nothing_told_before() -> Iterator[None]:
 
 
 async def test_a_call_without_faults() -> None:
-    async with serve(faults.SlowRecognition(0.7)) as server, calling(server) as listener:
-        listener.push(SPEECH.pcm)
+    async with (
+        serve(faults.SlowRecognition(0.7)) as server,
+        calling(server, vad_min_silence_duration_ms=900) as listener,
+    ):
+        listener.push(SPEECH.pcm + bytes(32_000))
         await listener.until_said(SPEECH)
         during = figures()
         listener.stream.end_input()
@@ -46,7 +49,7 @@ async def test_a_call_without_faults() -> None:
         "connection.alive": 1,
         "connection.opened": 1,
         "connection.handshake_time": 1,
-        "audio.sent": pytest.approx(SPOKEN_S),
+        "audio.sent": pytest.approx(SPOKEN_S + 1),
         "interim.delay": len(farther_interims(listener.events)),
         "final.delay": 2,
         "finals recognized": 2,
@@ -54,8 +57,13 @@ async def test_a_call_without_faults() -> None:
     of = {figure.name: figure for figure in during}
     # What was pushed at once was recognized one after the other, each time in 0.7 s.
     assert of["interim.delay"].sum >= 2 * 0.7
-    assert 2 * 0.7 <= of["final.delay"].sum < 8 * 0.7
+    finals = [e for e in listener.events if e.type is SpeechEventType.FINAL_TRANSCRIPT]
+    delays_s = [(event.alternatives[0].metadata or {})["delay_s"] for event in finals]
+    assert of["final.delay"].sum == pytest.approx(sum(delays_s))
+    assert min(delays_s) >= 0.7
     assert of["connection.handshake_time"].sum < 0.5
+    interims = [e for e in listener.events if e.type is SpeechEventType.INTERIM_TRANSCRIPT]
+    assert len(interims) > of["interim.delay"].number, "some say again what was shown before"
     assert told() == {}
 
 
@@ -80,6 +88,15 @@ async def test_labels_are_few_and_say_nothing_of_a_call() -> None:
         if figure.boundaries:
             assert figure.boundaries == tuple(DELAY_BOUNDARIES_S), figure.name
     assert (DELAY_BOUNDARIES_S[0], DELAY_BOUNDARIES_S[-1]) == (0.02, 10)
+
+
+async def test_what_may_go_wrong_is_there_with_a_zero_before_it_does() -> None:
+    """Prometheus sees how much a counter has grown, not what it was born with."""
+    async with serve() as server, calling(server):
+        await server.wait_for_connection()
+        zeros = {f"{f.name} {f.reason}".strip() for f in figures() if f.number == 0}
+    assert {"audio.lost", "stream.retries", "messages.unreadable", "finals promoted"} <= zeros
+    assert {"connection.losses 1006", "connection.failures 503", "stream.failures 401"} <= zeros
 
 
 async def test_refused_lost_and_sent_again() -> None:
@@ -203,10 +220,12 @@ async def test_finals_that_were_dropped() -> None:
         calling(server, drop_hallucinations=True) as listener,
     ):
         listener.push(SPEECH.pcm)
+        listener.stream.flush()
         listener.stream.end_input()
         await listener.ended()
         said = told()
     assert said["finals dropped"] == 2
+    assert said["flush.delay empty"] == 1
     assert "finals recognized" not in said
 
 

@@ -23,7 +23,13 @@ from kit.in_memory import (
     seconds,
 )
 
-from livekit.plugins.baseten._core.events import AudioLost, Final, SpeechEnded, SpeechStarted
+from livekit.plugins.baseten._core.events import (
+    AudioLost,
+    Final,
+    FlushAnswered,
+    SpeechEnded,
+    SpeechStarted,
+)
 from livekit.plugins.baseten._core.options import Model, Options
 from livekit.plugins.baseten._core.recognition import Recognition
 from livekit.plugins.baseten._core.retries import Blame
@@ -373,6 +379,24 @@ def test_an_empty_partial_says_nothing_about_where_speech_begins(model: Model) -
     call.settle()
     call.finish()
     check(call)
+
+
+def test_each_flush_says_when_it_was_asked_and_whether_words_answered_it(model: Model) -> None:
+    call = Call(spoken([(800, 4000), (800, 4000)], 20_000), options(model))
+    call.connect()
+    call.push(9000)
+    call.flush()  # of a word and the beginning of another
+    call.settle()
+    call.push(12_000)
+    call.settle()
+    call.push(4000)
+    call.now += 0.5
+    call.flush()  # of silence: Qwen3-ASR answers with an empty final, Whisper with none
+    call.settle()
+    call.finish()
+    answered = [event for event in call.events if isinstance(event, FlushAnswered)]
+    assert [answer.has_words for answer in answered] == [True, False]
+    assert answered[0].asked_s < answered[1].asked_s <= call.now
 
 
 def test_a_flush_waits_for_the_connection_after_the_one_that_was_lost(model: Model) -> None:
