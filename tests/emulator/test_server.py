@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -207,13 +208,33 @@ async def test_a_blocking_recognizer_is_kept_off_the_loop() -> None:
         assert messages[1]["segments"][0]["text"] == "w1"
 
 
+class Held(CodedRecognizer):
+    """Says nothing before it may."""
+
+    blocking = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = threading.Event()
+
+    def recognize(self, pcm: bytes, *, is_final: bool) -> list[Word]:
+        assert self.may.wait(60)
+        return super().recognize(pcm, is_final=is_final)
+
+
 async def test_health_checks_overtake_slow_recognition_and_finals_do_not() -> None:
-    async with serve(latency_s=0.05) as server, opening(server) as client:
+    held = Held()
+    async with serve(recognizer=held) as server, opening(server) as client:
         await say(client, "{}", *UTTERANCE, *UTTERANCE, '{"type":"health_check"}')
         await say(client, '{"type":"end_audio"}')
+        assert [json.loads(await client.recv())["type"] for _ in range(2)] == [
+            "health_check",
+            "end_audio",
+        ]
+        held.may.set()
         messages = await until_finished(client)
         kinds = [m.get("transcription_num") or m["type"] for m in messages]
-        assert kinds == ["health_check", "end_audio", 1, 2, "end_audio"]
+        assert kinds == [1, 2, "end_audio"]
 
 
 async def test_messages_are_under_way_for_a_while_and_keep_their_order() -> None:
