@@ -34,6 +34,14 @@ def test_a_strict_server_reads_what_is_framed(payload: bytes, kind: int) -> None
     assert peer.parser_exc is None
 
 
+@given(PAYLOADS, st.binary(min_size=4, max_size=4))
+def test_whoever_masks_the_mask_is_that_of_the_standard(payload: bytes, key: bytes) -> None:
+    ours, others = bytearray(payload), bytearray(payload)
+    rfc6455.mask(key, ours)
+    rfc6455._mask(key, others)
+    assert ours == others == bytes(b ^ key[i % 4] for i, b in enumerate(payload))
+
+
 def test_no_two_frames_have_the_same_mask() -> None:
     frames = {rfc6455.framed(rfc6455.BINARY, b"the same") for _ in range(50)}
     assert len(frames) == 50

@@ -21,6 +21,7 @@ from .rfc6455 import (
     TEXT,
     Reader,
     Violation,
+    all_framed,
     close_frame,
     close_reason,
     framed,
@@ -114,11 +115,7 @@ class Socket(asyncio.Protocol):
 
     def send(self, frames: Sequence[str | bytes]) -> None:
         """Send ``frames``, in one piece. A socket that is closed takes none, and has said so."""
-        parts = [
-            framed(BINARY, frame) if isinstance(frame, bytes) else framed(TEXT, frame.encode())
-            for frame in frames
-        ]
-        self._write(parts[0] if len(parts) == 1 else b"".join(parts))
+        self._write(all_framed(frames))
 
     async def close(self) -> None:
         """Close it. Waits at most 50 ms for the peer's close frame."""
