@@ -131,6 +131,17 @@ def test_a_port_in_use_is_one_clear_line() -> None:
     assert line == f"cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}"
 
 
+@pytest.mark.parametrize(
+    ("content", "why"), [(b"RIFF\xa4", "no text in UTF-8"), (b"", "no line in it to say")]
+)
+def test_a_script_that_says_nothing_is_named(tmp_path: Path, content: bytes, why: str) -> None:
+    script = tmp_path / "script.txt"
+    script.write_bytes(content)
+    arguments = ["serve", "--recognizer", "script", "--script", str(script), "--port", "0"]
+    done = CliRunner().invoke(app, arguments)
+    assert (done.exit_code, done.stderr) == (2, f"--script {script}: {why}\n")
+
+
 def test_it_hears_with_whisper_and_says_so() -> None:
     with serving() as (process, _):
         assert process.stdout is not None

@@ -68,7 +68,7 @@ class Ears:
             yield coded, "Reads words that are coded into the audio."
         elif self.name is RecognizerName.script:
             assert self.script is not None
-            lines = self.script.read_text(encoding="utf-8").splitlines()
+            lines = _lines_of(self.script)
             script = emulator.ScriptRecognizer(lines, is_cyclic=True, floor=NOISE_FLOOR)
             yield script, f"Says the lines of {self.script.name}, whatever it hears."
         elif self.name is RecognizerName.sphinx:
@@ -85,3 +85,17 @@ class Ears:
                 fail(str(e))
             with whisper:
                 yield whisper, f"Hears with {whisper.description}."
+
+
+def _lines_of(script: Path) -> list[str]:
+    """
+    Raises:
+        typer.Exit: There is none to say. Why has been said.
+    """
+    try:
+        lines = script.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        fail(f"--script {script}: no text in UTF-8", status=2)
+    if not lines:
+        fail(f"--script {script}: no line in it to say", status=2)
+    return lines
