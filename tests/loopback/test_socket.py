@@ -6,10 +6,13 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
 import pytest
+import trustme
+from kit.client import certified
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosed
@@ -42,8 +45,10 @@ class Ear:
         self.writable_again.set()
 
 
-async def opened(http: aiohttp.ClientSession, port: int, ping_s: float = 0) -> tuple[Socket, Ear]:
-    url = f"ws://127.0.0.1:{port}/websocket"
+async def opened(
+    http: aiohttp.ClientSession, port: int, ping_s: float = 0, *, scheme: str = "ws"
+) -> tuple[Socket, Ear]:
+    url = f"{scheme}://127.0.0.1:{port}/websocket"
     socket = await Socket.open(http, url, {}, timeout_s=10, ping_interval_s=ping_s)
     ear = Ear()
     socket.listen(ear)
@@ -61,7 +66,9 @@ async def strict(
 
 
 @contextlib.asynccontextmanager
-async def raw(then: Raw, behind_the_answer: bytes = b"") -> AsyncIterator[int]:
+async def raw(
+    then: Raw, behind_the_answer: bytes = b"", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     """A server that upgrades, and then does as it likes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,7 +83,7 @@ async def raw(then: Raw, behind_the_answer: bytes = b"") -> AsyncIterator[int]:
             await then(reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
@@ -243,6 +250,23 @@ async def test_a_peer_that_goes_without_a_word_is_missed(
         await ear.ended.wait()
         assert ear.why.code == 1006
         socket.send([b"to nobody"])
+        await socket.close()
+
+
+async def test_a_peer_behind_tls_that_answers_no_ping_is_closed_in_peace() -> None:
+    async def vanish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    authority = trustme.CA()
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    connector = aiohttp.TCPConnector(ssl=trusting)
+    async with (
+        raw(vanish, tls=certified(authority)) as port,
+        aiohttp.ClientSession(connector=connector) as http,
+    ):
+        socket, ear = await opened(http, port, ping_s=0.1, scheme="wss")
+        await ear.ended.wait()
         await socket.close()
 
 
