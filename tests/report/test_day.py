@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from base64 import b64encode
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
@@ -23,7 +24,7 @@ from typer.testing import CliRunner, Result
 
 from livekit.plugins.baseten._cli import app
 from livekit.plugins.baseten._recording.files import Tape
-from livekit.plugins.baseten._report import Day, figures_of, read
+from livekit.plugins.baseten._report import Day, figures_of, make_pages, read
 from livekit.plugins.baseten._report.figures import Figures, Finding
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
@@ -137,17 +138,17 @@ def broken(folder: Path) -> dict[str, str]:
     (folder / "empty.jsonl").write_text("")
     (folder / "binary.jsonl").write_bytes(bytes(range(256)))
     (folder / "folder.jsonl").mkdir()
-    impossible = {"kind": "lost", "at": 1.0, "samples": 10**400}
     a_quiet_call(folder / "impossible")
-    with (folder / "impossible.jsonl").open("a") as file:
-        file.write(json.dumps(impossible) + "\n")
+    header, rest = (folder / "impossible.jsonl").read_text().split("\n", 1)
+    header = json.dumps({**json.loads(header), "audio": "\0.wav"})
+    (folder / "impossible.jsonl").write_text(f"{header}\n{rest}")
     return {
         "newer.jsonl": "recorded by a newer version of this package (9.0); upgrade it",
         "older.jsonl": "not a recorded call",
         "empty.jsonl": "not a recorded call",
         "binary.jsonl": "not a recorded call",
         "folder.jsonl": "cannot be read: Is a directory",
-        "impossible.jsonl": "no page can be made of it (OverflowError",
+        "impossible.jsonl": "not a recorded call",
     }
 
 
@@ -173,6 +174,49 @@ async def test_what_is_broken_is_named_and_costs_the_others_nothing(tmp_path: Pa
     assert done.stdout.startswith("13 calls, ")
     assert "Of 1 of 13 calls the recording was cut off" in done.stdout
     assert "6 files could not be read" in done.stdout
+
+
+def test_numbers_that_no_call_has_spoil_no_figures(tmp_path: Path) -> None:
+    lines = a_quiet_call(tmp_path / "a", started="9999-12-31T23:59:59-14:00").read_text()
+    lines = lines.replace('"delay_s":0.3', f'"delay_s":1{"0" * 400}')
+    for wrong in ({"at": 1e300}, {"at": 1.0, "samples": 10**400}, {"at": 1.0, "samples": 10**30}):
+        lines += json.dumps({"kind": "lost", "samples": 1, **wrong}) + "\n"
+    (tmp_path / "a.jsonl").write_text(lines)
+    (told,) = json.loads(run(tmp_path, "--json").stdout)["calls"]
+    assert told["lost_s"] == 0
+    assert told["duration_s"] == 2.0
+    assert told["final_delay_s"]["slowest"] == pytest.approx(0.3, abs=0.1)
+    assert told["began"] is None
+
+
+def test_a_call_of_which_no_page_can_be_made_is_named(tmp_path: Path) -> None:
+    class Full(ThreadPoolExecutor):
+        """Has no memory left for one of the calls."""
+
+        def submit(self, made: Any, task: Any) -> Any:  # type: ignore[override]
+            future = super().submit(made, task)
+            if task.recording.name == "a.jsonl":
+                future.result()
+                future = Future()
+                future.set_exception(MemoryError("out of it"))
+            return future
+
+    recordings = [a_quiet_call(tmp_path / name) for name in ("a", "b")]
+    with Full(1) as executor:
+        day = make_pages(
+            recordings,
+            tmp_path / "index.html",
+            name="calls",
+            executor=executor,
+            on_progress=lambda _: None,
+        )
+    assert [call.file for call in day.calls] == ["b.jsonl"]
+    assert [(one.file, one.why) for one in day.unread] == [
+        (
+            "a.jsonl",
+            "no page can be made of it (MemoryError: out of it); please report this",
+        )
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,18 @@ from typing import TypeVar
 
 from .._core.clocks import SAMPLE_RATE_HZ
 from .axis import Axis
-from .reading import Closed, Connected, Flushed, Line, Lost, Problem, Recorded, RecordedEvent, Sent
+from .reading import (
+    MOST_S,
+    Closed,
+    Connected,
+    Flushed,
+    Line,
+    Lost,
+    Problem,
+    Recorded,
+    RecordedEvent,
+    Sent,
+)
 
 L = TypeVar("L", bound=Line)
 
@@ -228,7 +239,8 @@ def _final(event: RecordedEvent, axis: Axis) -> Final:
     x0 = _sample_x(axis, event, event.start)
     x1 = _sample_x(axis, event, event.end, is_end=True)
     told = event.metadata.get("delay_s")
-    delay_s = told if isinstance(told, (int, float)) else max(0.0, axis.of_time(event.at) - x1)
+    is_told = isinstance(told, (int, float)) and 0 <= told <= MOST_S
+    delay_s = told if is_told else max(0.0, axis.of_time(event.at) - x1)
     return Final(
         x0=x0,
         x1=x1,

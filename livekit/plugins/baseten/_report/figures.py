@@ -114,9 +114,9 @@ def figures_of(recorded: Recorded, page: str = "") -> Figures:
 def _began(recorded: Recorded) -> datetime | None:
     try:
         began = datetime.fromisoformat(recorded.header.started.replace("Z", "+00:00"))
-    except ValueError:
+        return began.replace(tzinfo=began.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
         return None
-    return began.replace(tzinfo=began.tzinfo or timezone.utc).astimezone(timezone.utc)
 
 
 def _findings(recorded: Recorded, call: Call, audio_s: float) -> Iterator[Finding]:

@@ -11,11 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from .._core.clocks import BYTES_PER_SAMPLE
+from .._core.clocks import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ
 from .._recording.files import VERSION
 
 _WAV_HEADER_BYTES = 44
 _LONGEST_HEADER_BYTES = 1_000_000
+
+
+# A call that would last for months is none: one damaged number would drown the figures of others.
+MOST_S = 10_000_000
+Seconds = Annotated[float, Field(ge=-MOST_S, le=MOST_S)]
+Samples = Annotated[int, Field(ge=-MOST_S * SAMPLE_RATE_HZ, le=MOST_S * SAMPLE_RATE_HZ)]
 
 
 class NotARecording(Exception):
@@ -35,7 +41,7 @@ class Header(_Record):
     package: str = ""
     model: str = ""
     url: str = ""
-    audio: str = ""
+    audio: str = Field("", pattern=r"^[^\x00]*$")
     source: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
 
@@ -45,24 +51,24 @@ class Line(_Record):
     at: Seconds since the recording began.
     """
 
-    at: float
+    at: Seconds
 
 
 class Pushed(Line):
     """Audio of the user, stream samples; spoken from ``since`` to ``at``."""
 
     kind: Literal["pushed"]
-    since: float
-    start: int = Field(ge=0)
-    stop: int = Field(ge=0)
+    since: Seconds
+    start: Samples = Field(ge=0)
+    stop: Samples = Field(ge=0)
 
 
 class Connected(Line):
     kind: Literal["connected"]
     connection: int
-    open_for_s: float = 0.0
-    handshake_s: float = 0.0
-    acquire_s: float = 0.0
+    open_for_s: Seconds = 0.0
+    handshake_s: Seconds = 0.0
+    acquire_s: Seconds = 0.0
     is_reused: bool = False
 
 
@@ -71,10 +77,10 @@ class Sent(Line):
 
     kind: Literal["sent"]
     connection: int
-    since: float
-    start: int
-    stop: int
-    silence: int = 0
+    since: Seconds
+    start: Samples
+    stop: Samples
+    silence: Samples = 0
 
 
 class Message(Line):
@@ -93,13 +99,13 @@ class Closed(Line):
 
 class Flushed(Line):
     kind: Literal["flush", "input_ended"]
-    position: int
+    position: Samples
 
 
 class RecordedWord(_Record):
     text: str
-    start: float | None = None
-    end: float | None = None
+    start: Seconds | None = None
+    end: Seconds | None = None
     confidence: float | None = None
     speaker: str | None = None
 
@@ -112,11 +118,11 @@ class RecordedEvent(Line):
     request_id: str = ""
     text: str = ""
     language: str = ""
-    start: float | None = None
-    end: float | None = None
+    start: Seconds | None = None
+    end: Seconds | None = None
     confidence: float | None = None
     speaker: str | None = None
-    offset_s: float = 0.0
+    offset_s: Seconds = 0.0
     words: list[RecordedWord] = Field(default_factory=list)
     metadata: dict[str, Any] = Field(default_factory=dict)
 
@@ -131,7 +137,7 @@ class Problem(Line):
 
 class Lost(Line):
     kind: Literal["lost"]
-    samples: int
+    samples: Samples
 
 
 class Changed(Line):
