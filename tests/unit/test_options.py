@@ -264,6 +264,11 @@ def test_the_command_line_has_each_option_and_names_it_in_errors(name: str) -> N
     assert in_options(f"{name}={EVERYTHING.get(name)!r}").split()[0] in offered
 
 
+def test_metadata_in_an_error_stay_as_they_were_sent() -> None:
+    sent = '{"whisper_params": {"language_options": ["en"], "use_dynamic_preprocessing": true}}'
+    assert in_options(sent) == sent
+
+
 def test_an_option_that_there_is_not_is_the_error_that_python_has_for_it() -> None:
     with pytest.raises(TypeError, match="langauge"):
         new_stt().update_options(langauge="de")  # type: ignore[call-arg]
