@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from kit import python
@@ -16,7 +17,9 @@ SCRIPT = "-c import livekit.plugins.baseten_cli as c; c.main()"
 URL = "--endpoint ws://127.0.0.1:1/websocket"
 
 
-def started(how: str, words: str, *, key: str = "any") -> tuple[int, str, str, set[str]]:
+def started(
+    how: str, words: str, *, key: str = "any", folder: Path | None = None, **variables: str
+) -> tuple[int, str, str, set[str]]:
     """Status, standard output, the rest of standard error, and what was imported for it."""
     flag, _, what = how.partition(" ")
     done = subprocess.run(
@@ -24,7 +27,8 @@ def started(how: str, words: str, *, key: str = "any") -> tuple[int, str, str, s
         capture_output=True,
         text=True,
         check=False,
-        env={"BASETEN_API_KEY": key, "PATH": "", "COLUMNS": "200"},
+        env={"BASETEN_API_KEY": key, "PATH": "", "COLUMNS": "200", **variables},
+        cwd=folder,
     )
     lines = done.stderr.splitlines()
     imports = {line.split("|")[-1].strip() for line in lines if line.startswith("import time:")}
@@ -84,6 +88,18 @@ def test_a_missing_key_is_named_at_once() -> None:
     assert status == 2
     assert "pass --api-key or set BASETEN_API_KEY" in said
     assert is_quick(imports)
+
+
+def test_variables_come_from_env_files_of_the_folder_unless_they_are_set(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BASETEN_MODEL_ENDPOINT=ftp://env/")
+    _, _, said, _ = started(MODULE, "check", folder=tmp_path)
+    assert "ftp://env/" in said
+    (tmp_path / ".env.local").write_text("BASETEN_MODEL_ENDPOINT=ftp://local/")
+    _, _, said, _ = started(MODULE, "check", folder=tmp_path)
+    assert "ftp://local/" in said
+    variables = {"BASETEN_MODEL_ENDPOINT": "ftp://set/"}
+    _, _, said, _ = started(MODULE, "check", folder=tmp_path, **variables)
+    assert "ftp://set/" in said
 
 
 @pytest.mark.parametrize(
