@@ -47,8 +47,9 @@ def report(
 
     Everything is in the page: the audio, what was heard and when, and what went over the wire.
 
-    Of a folder, make a page of all calls, index.html, with what stands out in them, the worst
-    first, and the page of each call. These play the audio from the recordings.
+    Of a folder, make the page of each call, and index.html: what stands out, the worst first.
+
+    These pages play the audio from the recordings.
 
     The key is in no page; the calls are: whoever has a page can read them.
 

@@ -46,16 +46,17 @@ def watch(
 ) -> None:
     """Watch a deployment: ask it every minute what `check` asks, until Ctrl-C.
 
-    Each probe connects, speaks a short English sentence twice, and measures. It prints one line:
-    up, degraded (it hears, but too late for a voice agent) or down, and why. A state in capitals
-    is a new one.
+    Each probe connects, speaks a short English sentence twice, measures, and prints a line.
 
-    Every probe holds a connection for some eight seconds, and keeps a model awake that could sleep.
+    It says up, degraded (heard, but not right for a voice agent) or down, and why.
+
+    A state in capitals is a new one.
+
+    A probe holds a connection for some eight seconds, and keeps a model awake.
 
         watch --model-id XXXXXXXX --listen 127.0.0.1:9464
 
-    Exit status: 0 after Ctrl-C or SIGTERM, whatever was seen; 1 it cannot listen; 2 wrong
-    arguments.
+    Exit status: 0 after Ctrl-C or SIGTERM, 1 it cannot listen, 2 wrong arguments.
     """
     address = _address(listen)
     extra = recognition.extra_metadata(extra_metadata)
