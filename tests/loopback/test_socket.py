@@ -253,21 +253,29 @@ async def test_a_peer_that_goes_without_a_word_is_missed(
         await socket.close()
 
 
-async def test_a_peer_behind_tls_that_answers_no_ping_is_closed_in_peace() -> None:
-    async def vanish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
+async def test_over_tls_too_a_full_socket_is_cut_off_when_its_session_is_closed() -> None:
+    async def read_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        await over.wait()
 
-    authority = trustme.CA()
+    over, authority = asyncio.Event(), trustme.CA()
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
-    connector = aiohttp.TCPConnector(ssl=trusting)
-    async with (
-        raw(vanish, tls=certified(authority)) as port,
-        aiohttp.ClientSession(connector=connector) as http,
-    ):
-        socket, ear = await opened(http, port, ping_s=0.1, scheme="wss")
-        await ear.ended.wait()
+    async with raw(read_nothing, tls=certified(authority)) as port:
+        http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting))
+        socket, ear = await opened(http, port, scheme="wss")
+        while not socket.is_full:
+            socket.send([bytes(100_000)])
+            await asyncio.sleep(0)
+        transport = socket._transport
+        assert transport is not None
+        closing = asyncio.create_task(http.close())
+        await _until(transport.is_closing)
+        socket.look()
+        assert ear.ended.is_set()
+        await asyncio.wait_for(closing, 10)
         await socket.close()
+        over.set()
 
 
 async def test_the_http_session_has_its_place_back(http: aiohttp.ClientSession) -> None:

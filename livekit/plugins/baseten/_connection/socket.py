@@ -222,11 +222,11 @@ class Socket(asyncio.Protocol):
 
     def _cut_off(self, error: SessionLost) -> None:
         """The peer takes nothing any more: do not wait until it does."""
+        self._abort()  # first: a transport of TLS that was closed twice aborts nothing
         self._lose(error)
-        self._abort()
 
     def _abort(self) -> None:
-        transport, self._transport = self._transport, None  # of TLS, one knows nothing after that
+        transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
 
