@@ -6,13 +6,10 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
 import pytest
-import trustme
-from kit.client import certified
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosed
@@ -45,10 +42,8 @@ class Ear:
         self.writable_again.set()
 
 
-async def opened(
-    http: aiohttp.ClientSession, port: int, ping_s: float = 0, *, scheme: str = "ws"
-) -> tuple[Socket, Ear]:
-    url = f"{scheme}://127.0.0.1:{port}/websocket"
+async def opened(http: aiohttp.ClientSession, port: int, ping_s: float = 0) -> tuple[Socket, Ear]:
+    url = f"ws://127.0.0.1:{port}/websocket"
     socket = await Socket.open(http, url, {}, timeout_s=10, ping_interval_s=ping_s)
     ear = Ear()
     socket.listen(ear)
@@ -66,9 +61,7 @@ async def strict(
 
 
 @contextlib.asynccontextmanager
-async def raw(
-    then: Raw, behind_the_answer: bytes = b"", tls: ssl.SSLContext | None = None
-) -> AsyncIterator[int]:
+async def raw(then: Raw, behind_the_answer: bytes = b"") -> AsyncIterator[int]:
     """A server that upgrades, and then does as it likes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -83,7 +76,7 @@ async def raw(
             await then(reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
@@ -251,31 +244,6 @@ async def test_a_peer_that_goes_without_a_word_is_missed(
         assert ear.why.code == 1006
         socket.send([b"to nobody"])
         await socket.close()
-
-
-async def test_over_tls_too_a_full_socket_is_cut_off_when_its_session_is_closed() -> None:
-    async def read_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.pause_reading()
-        await over.wait()
-
-    over, authority = asyncio.Event(), trustme.CA()
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    async with raw(read_nothing, tls=certified(authority)) as port:
-        http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting))
-        socket, ear = await opened(http, port, scheme="wss")
-        while not socket.is_full:
-            socket.send([bytes(100_000)])
-            await asyncio.sleep(0)
-        transport = socket._transport
-        assert transport is not None
-        closing = asyncio.create_task(http.close())
-        await _until(transport.is_closing)
-        socket.look()
-        assert ear.ended.is_set()
-        await asyncio.wait_for(closing, 10)
-        await socket.close()
-        over.set()
 
 
 async def test_the_http_session_has_its_place_back(http: aiohttp.ClientSession) -> None:
