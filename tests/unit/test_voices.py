@@ -145,7 +145,7 @@ def test_a_voice_that_ended_long_ago_cuts_nothing_that_was_said_since(model: Mod
     call = call_of(model)
     call.push(17_000)
     call.voice(True)
-    call.push(seconds(1.5))
+    call.push(seconds(1.0))  # into the next word
     call.recognition.voice_stopped(24_000, call.now, is_recent=False)
     call.finish()
     check(call)
