@@ -24,6 +24,7 @@ from paths import ROOT
 
 from livekit.agents.types import NOT_GIVEN
 from livekit.plugins import baseten
+from livekit.plugins.baseten._core.attached import Outcome
 from livekit.plugins.baseten._core.errors import (
     ConnectFailed,
     ConnectTimedOut,
@@ -36,7 +37,6 @@ from livekit.plugins.baseten._core.errors import (
     WrongDialect,
 )
 from livekit.plugins.baseten._core.options import Model, Options, Sent
-from livekit.plugins.baseten._core.recognition import Outcome
 from livekit.plugins.baseten._core.retries import RULES, rule_for
 from livekit.plugins.baseten._core.session import TRANSITIONS, State
 from livekit.plugins.baseten._livekit.api_errors import to_api_error

@@ -3,7 +3,7 @@
 What outlives a connection lives here: audio that has no final yet (`user_audio`), the utterance
 under way (`utterance`), flushes without an answer (`flushes`). A lost connection is not an event:
 the next session reads the journal again, and the user sees one transcript on one time axis. What
-dies with a connection is in its `Session` and in `_Attached`.
+dies with a connection is in its `Session` and in `Attached`.
 
 It even outlives a stream of LiveKit's that fails: `detach` it, `suspend` it, and hand it to the
 stream that goes on. That is one connection more.
@@ -11,12 +11,11 @@ stream that goes on. That is one connection more.
 
 from __future__ import annotations
 
-import enum
 import math
-from dataclasses import dataclass
 
+from .attached import Attached, Outcome
 from .clocks import WallClock
-from .errors import BasetenError, DrainTimedOut, SessionLost
+from .errors import BasetenError, SessionLost
 from .events import (
     AudioLost,
     Event,
@@ -33,7 +32,6 @@ from .journal import Journal
 from .results import Results
 from .retries import Blame
 from .session import ENDED, Patience, Session, State
-from .stalls import Stalls
 from .text import has_words
 from .transform import Change, Transformed
 from .user_audio import UserAudio
@@ -45,38 +43,9 @@ from .wire import Alive, Dialect, Failure, Transcript
 # fourth stream that fails.
 _MOST_STREAMS_AT_ONE_PLACE = 3
 
-# If more than this is loud at the end of the input and has no result, the server is asked again.
-_UNHEARD_S = 1.0
-
 # A voice that a local detector hears has words within this time, or is none: partials come every
 # half second.
 _WORDLESS_S = 3.0
-
-
-class Outcome(enum.Enum):
-    """What a session has come to, as far as its stream is concerned."""
-
-    OPEN = "it carries the stream"
-    LOST = "it is over, and another one has to be sent the audio that has no final"
-    DONE = "the input has ended, and everything has been said about it"
-
-
-@dataclass
-class _Attached:
-    """The session that carries the stream, and what is known of it.
-
-    Attributes:
-        result_failed: The server said that a transcription came to nothing.
-        outcome: OPEN until `_lose` or `_conclude`.
-        error: Why it is LOST.
-    """
-
-    session: Session
-    results: Results
-    stalls: Stalls
-    result_failed: bool = False
-    outcome: Outcome = Outcome.OPEN
-    error: BasetenError | None = None
 
 
 class Recognition:
@@ -126,7 +95,7 @@ class Recognition:
         self._failures = 0  # of streams, there
         self._voice_number = 0  # the last utterance that began with a voice
         self._voice_due_s = math.inf  # for its first words
-        self._attached: _Attached | None = None
+        self._attached: Attached | None = None
 
     # From the user
 
@@ -185,11 +154,7 @@ class Recognition:
 
         What the one before it still had to say is not missed: its audio is sent again.
         """
-        self._attached = _Attached(
-            session,
-            Results(session, self._audio, self._language),
-            Stalls(session, self._audio, self._utterance, now),
-        )
+        self._attached = Attached(session, self._audio, self._utterance, self._language, now)
         session.attach(self._audio.journal, self._flushes, now)
         if self._input_ended:
             session.finish(self._audio.journal.stop)
@@ -360,7 +325,7 @@ class Recognition:
 
     # Results
 
-    def _take_transcript(self, attached: _Attached, transcript: Transcript, now: float) -> None:
+    def _take_transcript(self, attached: Attached, transcript: Transcript, now: float) -> None:
         results = attached.results
         if results.is_old(transcript):
             return
@@ -426,73 +391,39 @@ class Recognition:
 
     # What a session comes to
 
-    def _lose(self, attached: _Attached, error: BasetenError) -> None:
-        attached.outcome, attached.error = Outcome.LOST, error
-        attached.session.fail(error)
-
-    def _conclude(self, attached: _Attached) -> None:
-        attached.outcome = Outcome.DONE
+    def _conclude(self, attached: Attached) -> None:
+        attached.conclude()
         self.give_up()
 
-    def _ask_again(self, attached: _Attached, reason: str) -> None:
+    def _ask_again(self, attached: Attached, reason: str) -> None:
         """Have the audio since the last final transcribed again, by another session."""
         self._asked_again_at = self._audio.journal.start
         message = f"{reason}; its audio is sent again"
-        self._lose(attached, SessionLost(1006, message, given_up=True))
+        attached.lose(SessionLost(1006, message, given_up=True))
 
     @property
     def _may_ask_again(self) -> bool:
         """Each place in the audio is asked for a second time, and no third."""
         return self._asked_again_at != self._audio.journal.start
 
-    def _settle_end(self, attached: _Attached) -> None:
+    def _settle_end(self, attached: Attached) -> None:
         """Decide what the session that has just ended has come to."""
         error = attached.session.error
-        if self.asks_to_be_sure and not self._is_owed(attached):
+        if self.asks_to_be_sure and not attached.is_owed:
             self._conclude(attached)
-        elif error is not None and not self._can_do_without(attached, error):
-            self._lose(attached, error)
-        elif not self._is_result_missing(attached):
+        elif error is not None and not attached.can_do_without(error):
+            attached.lose(error)
+        elif not attached.is_result_missing:
             self._conclude(attached)
         elif self._may_ask_again:
-            self.asks_to_be_sure = error is None and not self._is_owed(attached)
+            self.asks_to_be_sure = error is None and not attached.is_owed
             self._ask_again(attached, "the last result is missing")
         elif error is not None:
-            self._lose(attached, error)  # twice too slow is no proof that nothing was said
+            attached.lose(error)  # twice too slow is no proof that nothing was said
         else:
             self._conclude(attached)
 
-    def _can_do_without(self, attached: _Attached, error: BasetenError) -> bool:
-        """All that is missing is the answer to the end of the audio, and nobody needs it."""
-        if not isinstance(error, DrainTimedOut):
-            return False
-        if error.acknowledged or not self._is_result_missing(attached):
-            return True
-        # A server that acknowledges the end was not there. One that does not may have been.
-        session = attached.session
-        return session.is_proven and not session.dialect.acknowledges_end
-
-    def _is_owed(self, attached: _Attached) -> bool:
-        """A result is known to be missing."""
-        return attached.result_failed or self._utterance.is_owed_a_final
-
-    def _is_result_missing(self, attached: _Attached) -> bool:
-        """The end of the audio came before all of its results."""
-        if attached.result_failed:
-            return True
-        error = attached.session.error
-        if error is None and attached.session.dialect.holds_back_sentences:
-            return False  # a sentence without a full stop has no final: it would have none again
-        if self._utterance.is_owed_a_final:
-            return True
-        if error is None and attached.results.doubt:
-            return False  # nobody knows what its finals account for, and it says that it is through
-        start, stop = self._audio.journal.start, self._audio.journal.stop
-        if isinstance(error, DrainTimedOut) and not error.acknowledged:
-            return not self._audio.is_silent(start, stop)
-        return self._audio.loud_s(start, stop) > _UNHEARD_S
-
-    def _go_on_without_result(self, attached: _Attached, why: str) -> None:
+    def _go_on_without_result(self, attached: Attached, why: str) -> None:
         """Get on, where the server lives and sends nothing of the utterance under way."""
         is_heard = attached.result_failed and not self._is_silent_until(attached.session.cursor)
         if self._may_ask_again and (self._utterance.is_owed_a_final or is_heard):
@@ -502,9 +433,9 @@ class Recognition:
         if promoted is not None:
             # It has been said: if a final comes after all, it must not say it again.
             self._audio.settle(min(promoted.end, attached.session.cursor))
-            self._lose(attached, SessionLost(1006, "the model sends no results", given_up=True))
+            attached.lose(SessionLost(1006, "the model sends no results", given_up=True))
 
-    def _go_on_behind(self, attached: _Attached, start: int, now: float) -> None:
+    def _go_on_behind(self, attached: Attached, start: int, now: float) -> None:
         """Miss no final before stream sample ``start``: it failed twice, and the server went on."""
         attached.result_failed = False
         is_said = self._utterance.is_shown_before(start)
