@@ -119,43 +119,6 @@ async def test_metrics_task_ends_with_the_events(recognizer: stt.STT) -> None:
     await stream.aclose()
 
 
-async def yielding(*events: stt.SpeechEvent) -> AsyncIterator[stt.SpeechEvent]:
-    for event in events:
-        yield event
-
-
-async def test_event_aiter_is_what_a_stream_yields(recognizer: stt.STT) -> None:
-    async with Plain(recognizer, wait) as stream:
-        stream._event_aiter = yielding(FINAL)
-        assert await anext(stream) is FINAL
-
-
-async def test_metrics_monitor_task_looks_at_usage_and_finals_only(recognizer: stt.STT) -> None:
-    """Others are not given to it."""
-    heard: list[Any] = []
-    recognizer.on("metrics_collected", heard.append)
-    async with Plain(recognizer, wait) as stream:
-        for kind in stt.SpeechEventType:
-            stream._num_retries, used = 1, stt.RecognitionUsage(audio_duration=5.0)
-            event = stt.SpeechEvent(kind, "1", recognition_usage=used)
-            await stream._metrics_monitor_task(yielding(event))
-            assert bool(heard) == (kind is stt.SpeechEventType.RECOGNITION_USAGE)
-            assert stream._num_retries == (kind is not stt.SpeechEventType.FINAL_TRANSCRIPT)
-            heard.clear()
-
-
-async def test_each_event_is_read_once(recognizer: stt.STT) -> None:
-    """Nothing waits for a second reader, which nobody is: that would be all of a call."""
-    async with recognizer.stream() as stream:
-        assert isinstance(stream, BaseStream)
-        for _ in range(3):
-            stream._emit_event(FINAL)
-            assert await anext(stream) is FINAL
-        await asyncio.sleep(0)
-        assert all(not buffer for buffer in stream._tee._buffers)
-        assert stream._measured.empty()
-
-
 async def test_num_retries_is_the_budget_that_was_spent(recognizer: stt.STT) -> None:
     stream = Plain(recognizer, fail)
     await asyncio.wait({stream._task})

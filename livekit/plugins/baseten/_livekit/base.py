@@ -13,14 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from livekit.agents import AgentSession, APIConnectOptions, APIError, stt
-from livekit.agents.stt import SpeechEvent, SpeechEventType
-from livekit.agents.utils import aio
 from livekit.agents.voice import audio_recognition
 
 from .._core.clocks import SAMPLE_RATE_HZ
 from .._core.retries import retry_delay_s
-
-_MEASURED = (SpeechEventType.RECOGNITION_USAGE, SpeechEventType.FINAL_TRANSCRIPT)
 
 # What a session opens its streams with, one after the other. Without it, as another release of
 # LiveKit may be, no stream goes on from another on its own.
@@ -110,13 +106,6 @@ class BaseStream(stt.RecognizeStream):
             ),
             sample_rate=SAMPLE_RATE_HZ,
         )
-        # LiveKit has two readers take turns at every event, under a lock. Its metrics look at two
-        # kinds of them only: they get those, and whoever iterates over the stream reads alone.
-        self._metrics_task.cancel()
-        self._measured = aio.Chan[SpeechEvent]()
-        self._metrics_task = asyncio.create_task(self._metrics_monitor_task(self._measured))
-        self._task.add_done_callback(lambda _: self._measured.close())
-        self._event_aiter = self._event_ch
 
     @property
     def _has_failed(self) -> bool:
@@ -144,10 +133,8 @@ class BaseStream(stt.RecognizeStream):
     def _end_input(self) -> None:
         self._input_ch.close()
 
-    def _emit_event(self, event: SpeechEvent) -> None:
+    def _emit_event(self, event: stt.SpeechEvent) -> None:
         self._event_ch.send_nowait(event)
-        if event.type in _MEASURED:
-            self._measured.send_nowait(event)
 
     @property
     def _takes_events(self) -> bool:
