@@ -32,6 +32,10 @@ class Driver(Protocol):
     def tick(self, now: float) -> None: ...
     @property
     def deadline(self) -> float | None: ...
+    @property
+    def is_in_a_hurry(self) -> bool:
+        """A message may have brought the deadline nearer than the timer looks by itself."""
+        ...
 
 
 class Connection:
@@ -158,24 +162,25 @@ class Connection:
         now = self._loop.time()
         if self._tap is not None:
             self._tap.received(message, now)
-        self._happened(lambda: self.session.receive(message, now))
+        self._happened(self.session.receive, message, now)
+        if self._driver.is_in_a_hurry:
+            self._arm()
 
     def lost(self, error: SessionLost) -> None:
         if not self._is_released:
-            self._happened(lambda: self.session.receive_close(error.code, error.reason))
+            self._happened(self.session.receive_close, error.code, error.reason)
 
     def writable(self) -> None:
         if not self._is_released:
             self.wake()
 
-    def _happened(self, what: Callable[[], None]) -> None:
+    def _happened(self, what: Callable[..., None], *args: object) -> None:
         try:
-            what()
-            self._heard.set()
+            what(*args)
             self._changed()
         except Exception as e:  # noqa: BLE001  # the socket did nothing wrong
             self._broken(e)
-        self.wake()
+        self._heard.set()
         if self.session.state in ENDED:
             self._ended.set()
 
@@ -213,7 +218,8 @@ class Connection:
 
     def _overdue(self) -> None:
         self._timer = None
-        self._happened(lambda: self._driver.tick(self._loop.time()))
+        self._happened(self._driver.tick, self._loop.time())
+        self.wake()
 
 
 def _nobody() -> None:

@@ -8,6 +8,7 @@ again, and one whose times cannot be right is put behind the one before it.
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 from .clocks import SAMPLE_RATE_HZ
 from .wire import ServerWord, Transcript
@@ -160,13 +161,10 @@ def _length(result: Transcript) -> int:
 
 
 def _are_in_order(words: tuple[ServerWord, ...]) -> bool:
-    least_s = 0.0
-    for _, start_s, _, _, _ in words:
-        if start_s is not None:
-            if start_s < least_s:
-                return False
-            least_s = start_s - _LEEWAY_S
-    return True
+    starts_s = [start_s for _, start_s, _, _, _ in words if start_s is not None]
+    if starts_s == sorted(starts_s):
+        return True
+    return all(later >= before - _LEEWAY_S for before, later in pairwise(starts_s))
 
 
 def _lie_between(words: tuple[ServerWord, ...], start: int, end: int) -> bool:

@@ -215,7 +215,8 @@ class Recognition:
             self._flushes.stop_waiting_for_silence(now, self._is_silent_until)
         self._answer_overdue(now)
         self._note_voice(now)
-        self._report_skipped(attached.session)
+        if attached.session.unreadable:
+            self._report_skipped(attached.session)
         if attached.outcome is Outcome.OPEN and attached.session.state in ENDED:
             self._settle_end(attached)
 
@@ -230,7 +231,7 @@ class Recognition:
             self._utterance.end_wordless()
         if attached.stalls.is_muted(now):
             attached.stalls.note_mute()
-            if not self._flushes.waiting:
+            if not self._flushes.is_any_waiting:
                 # The server waits for the silence after the last word: give it some.
                 self._flushes.ask(self._audio.journal.stop, now, is_owed=False)
         elif attached.stalls.is_quiet(now):
@@ -254,11 +255,18 @@ class Recognition:
         )
         return min((at for at in due if at is not None), default=None)
 
+    @property
+    def is_in_a_hurry(self) -> bool:
+        """A message may have made something due sooner than in a second."""
+        attached = self._attached
+        has_failed = attached is not None and attached.stalls.has_failed
+        return has_failed or self._flushes.is_any_waiting
+
     # To the user
 
     def take_events(self) -> list[Event]:
         """Everything that happened since the last call, as the user's function has it."""
-        out = list(self.events)
+        out = self.events[:]
         self.events.clear()
         return out if self._transformed is None else self._transformed.of(out)
 
@@ -464,10 +472,12 @@ class Recognition:
         """All that was pushed has a final or an empty answer."""
         journal = self._audio.journal
         has_new = journal.stop > max(self._flushes.answered_to, journal.start)
-        return not has_new and not self._utterance.is_open and not self._flushes.waiting
+        return not has_new and not self._utterance.is_open and not self._flushes.is_any_waiting
 
     @property
     def _flush_deadline(self) -> float | None:
+        if not self._flushes.is_any_waiting:
+            return None
         if self._attached is None or self._attached.session.state in ENDED:
             return None  # it is asked again on the next connection
         return self._flushes.deadline_before(self._no_final_owed_before)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from .clocks import SAMPLE_RATE_HZ
 from .events import Hypothesis, SpokenWord
@@ -16,6 +18,9 @@ from .wire import ServerWord, Transcript
 _FINALS_KEPT = 32
 
 _ENGLISH = "en"  # what a translation is in
+
+_END = attrgetter("end")
+_tuple: Callable[[type[SpokenWord], tuple[Any, ...]], SpokenWord] = tuple.__new__
 
 
 class FinalResult(NamedTuple):
@@ -231,7 +236,7 @@ class Results:
         end = heard_to = max(start, end)
         words = self._spoken(transcript.words, start, end)
         if words:
-            start, end = words[0].start, max(word.end for word in words)
+            start, end = words[0].start, max(map(_END, words))
         return Hypothesis(
             text=transcript.text,
             start=start,
@@ -250,24 +255,21 @@ class Results:
     def _spoken(
         self, words: tuple[ServerWord, ...], start: int, end: int
     ) -> tuple[SpokenWord, ...]:
-        """``words`` in stream samples; one without times reaches from ``start`` to ``end``.
-
-        A time that the server names may be made up: nothing was said that has not been sent.
-        """
+        """``words`` in stream samples; one without times reaches from ``start`` to ``end``."""
         spoken = []
         clock = self._session.clock
-        sent, since, ahead, to_stream = clock.sent, clock.since, clock.ahead, clock.to_stream
+        since, ahead, sent = clock.since, clock.ahead, clock.sent
         for text, start_s, end_s, confidence, speaker in words:
-            begun, ended = start, end
-            if start_s is not None:
-                at = round(start_s * SAMPLE_RATE_HZ)
-                begun = at + ahead if since <= at <= sent else to_stream(min(at, sent))
-            if end_s is not None:
-                at = round(end_s * SAMPLE_RATE_HZ)
-                ended = at + ahead if since <= at <= sent else to_stream(min(at, sent))
-            if ended < begun:
-                ended = begun
-            spoken.append(SpokenWord(text, begun, ended, confidence, speaker))
+            begun = start if start_s is None else round(start_s * SAMPLE_RATE_HZ)
+            ended = end if end_s is None else round(end_s * SAMPLE_RATE_HZ)
+            if start_s is not None and end_s is not None and since <= begun <= ended <= sent:
+                begun, ended = begun + ahead, ended + ahead  # as nearly always
+            else:
+                # A time may be made up: nothing was said that has not been sent.
+                begun = start if start_s is None else clock.to_stream(min(begun, sent))
+                ended = end if end_s is None else clock.to_stream(min(ended, sent))
+                ended = max(begun, ended)
+            spoken.append(_tuple(SpokenWord, (text, begun, ended, confidence, speaker)))
         return tuple(spoken)
 
 

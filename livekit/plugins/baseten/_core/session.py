@@ -117,6 +117,8 @@ class Session:
         unreadable: How often which kind of message could not be read.
     """
 
+    is_in_a_hurry = False  # what messages do to its deadline, they do by seconds
+
     def __init__(self, dialect: Dialect, patience: Patience) -> None:
         self.dialect = dialect
         self.patience = patience
@@ -191,13 +193,14 @@ class Session:
             if self._requested:
                 frame = frame._replace(settles=self._requested.popleft())
         self._frames.append(frame)
-        if isinstance(frame, Failure) and not frame.recoverable:
+        if isinstance(frame, Transcript):
+            self.is_proven = self.has_results = True
+        elif isinstance(frame, Failure) and not frame.recoverable:
             self.fail(ServerFailed(frame.error_type, frame.message, permanent=frame.permanent))
             return
-        if isinstance(frame, (Alive, EndAudio, Transcript)):
+        elif isinstance(frame, (Alive, EndAudio)):
             self.is_proven = True
-        self.has_results = self.has_results or isinstance(frame, Transcript)
-        self._acknowledged = self._acknowledged or isinstance(frame, EndAudio)
+            self._acknowledged = self._acknowledged or isinstance(frame, EndAudio)
         if self._end_sent_s is not None and self.dialect.is_last(frame) and not self._requested:
             self._step(Input.LAST)
 

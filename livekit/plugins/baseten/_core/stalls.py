@@ -61,6 +61,11 @@ class Stalls:
         is_late = now >= self._failed_s + longest_s
         return has_paused or is_late or not dialect.sends_partials
 
+    @property
+    def has_failed(self) -> bool:
+        """A transcription failed, and no result came since."""
+        return self._failed_s is not None
+
     def note_look(self, now: float) -> None:
         """Look again later for a final that is missing."""
         if self._look_s is not None and now >= self._look_s:

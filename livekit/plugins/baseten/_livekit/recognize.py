@@ -106,7 +106,7 @@ def _combined(finals: list[Hypothesis]) -> Hypothesis:
         end=max(final.end for final in finals),
         words=words,
         language=max(languages, key=languages.count, default=""),
-        confidence=mean_confidence(words),
+        confidence=mean_confidence([word.confidence for word in words]),
         language_prob=min((p for f in finals if (p := f.language_prob) is not None), default=None),
         source_language=max(sources, key=sources.count, default=None),
         beams=finals[0].beams if len(finals) == 1 else (),

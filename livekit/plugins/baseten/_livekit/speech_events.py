@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,9 @@ from .._core.events import (
     Used,
 )
 
+_language = functools.lru_cache(maxsize=64)(LanguageCode)  # which looks a code up in its tables
 SpokenEvent = SpeechStarted | Interim | Preflight | Final | SpeechEnded | Used
+SPOKEN = (Interim, Final, SpeechStarted, SpeechEnded, Preflight, Used)
 
 
 class SpeechEvents:
@@ -52,22 +55,17 @@ class SpeechEvents:
             )
         request_id = f"{self._request_id}-{event.utterance}"
         if isinstance(event, SpeechStarted):
-            return stt.SpeechEvent(
-                kinds.START_OF_SPEECH,
-                request_id,
-                speech_start_time=self._wall_time_s(event.at),
-            )
+            at_s = self._wall_time_s(event.at)
+            return stt.SpeechEvent(kinds.START_OF_SPEECH, request_id, speech_start_time=at_s)
         if isinstance(event, SpeechEnded):
-            return stt.SpeechEvent(
-                kinds.END_OF_SPEECH, request_id, speech_end_time=self._wall_time_s(event.at)
-            )
-        hypothesis = event.hypothesis
-        data = speech_data(hypothesis, clock)
-        if isinstance(event, Preflight):
-            return stt.SpeechEvent(kinds.PREFLIGHT_TRANSCRIPT, request_id, [data])
+            at_s = self._wall_time_s(event.at)
+            return stt.SpeechEvent(kinds.END_OF_SPEECH, request_id, speech_end_time=at_s)
+        data = speech_data(event.hypothesis, clock)
         if isinstance(event, Interim):
             return stt.SpeechEvent(kinds.INTERIM_TRANSCRIPT, request_id, [data])
-        end_wall_s = self._wall_time_s(hypothesis.end) if hypothesis.text else None
+        if isinstance(event, Preflight):
+            return stt.SpeechEvent(kinds.PREFLIGHT_TRANSCRIPT, request_id, [data])
+        end_wall_s = self._wall_time_s(event.hypothesis.end) if data.text else None
         if end_wall_s is not None:
             data.metadata = {**(data.metadata or {}), "delay_s": max(0.0, now_wall_s - end_wall_s)}
         return stt.SpeechEvent(
@@ -88,7 +86,7 @@ def speech_data(hypothesis: Hypothesis, clock: EventClock) -> stt.SpeechData:
     if hypothesis.beams:
         metadata["beam_results"] = list(hypothesis.beams)
     data = stt.SpeechData(
-        language=LanguageCode(hypothesis.language),
+        language=_language(hypothesis.language),
         text=hypothesis.text,
         speaker_id=hypothesis.speaker,
         metadata=metadata or None,
@@ -107,11 +105,11 @@ def speech_data(hypothesis: Hypothesis, clock: EventClock) -> stt.SpeechData:
         words = [
             TimedString(
                 text,
-                start_time=start / SAMPLE_RATE_HZ + offset_s,
-                end_time=end / SAMPLE_RATE_HZ + offset_s,
-                confidence=NOT_GIVEN if confidence is None else confidence,
-                start_time_offset=offset_s,
-                speaker_id=speaker,
+                start / SAMPLE_RATE_HZ + offset_s,
+                end / SAMPLE_RATE_HZ + offset_s,
+                NOT_GIVEN if confidence is None else confidence,
+                offset_s,
+                speaker,
             )
             for text, start, end, confidence, speaker in hypothesis.words
         ]

@@ -27,8 +27,8 @@ from .base import BaseStream
 from .connections import Calls, Connections, Limits
 from .continuation import Fate, Pipelines, Successor, Unfinished, Work
 from .local_voice import LocalVoice
-from .speech_events import SpeechEvents, SpokenEvent
-from .warnings import Notice, Notices
+from .speech_events import SPOKEN, SpeechEvents, SpokenEvent
+from .warnings import Notices
 
 
 class SpeechStream(BaseStream):
@@ -366,12 +366,14 @@ class SpeechStream(BaseStream):
         for event in self._recognition.take_events():
             now_wall_s = _wall_s()
             self._telemetry.take(event, now, now_wall_s)
-            if isinstance(event, Notice):
-                self._notices.take(event)
-            elif self._takes_events and not isinstance(event, FlushAnswered):
+            if not isinstance(event, SPOKEN):
+                if not isinstance(event, FlushAnswered):
+                    self._notices.take(event)
+            elif self._takes_events:
                 clock = self._work.clock
                 said = self._speech_events.of(event, clock=clock, now_wall_s=now_wall_s)
-                self._recording.said(said, clock.offset_s(_start_of(event)))
+                if self._recording.is_recorded:
+                    self._recording.said(said, clock.offset_s(_start_of(event)))
                 self._emit_event(said)
         if self._recognition.is_pausing:
             self._connections.note_pause()

@@ -22,6 +22,8 @@ class NoRecorder:
 class NoRecording:
     """Takes what a `Recording` takes."""
 
+    is_recorded = False
+
     def went_on(self, journal: Journal) -> None:
         pass
 

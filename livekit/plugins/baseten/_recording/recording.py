@@ -166,6 +166,8 @@ class Recording:
         now: The event loop's clock.
     """
 
+    is_recorded = True
+
     def __init__(self, path: Path, tape: Callable[[], Tape], now: Callable[[], float]) -> None:
         self._path = path
         self._make_tape = tape

@@ -238,12 +238,7 @@ class Dialect(Protocol):
         ...
 
 
-class Rated(Protocol):
-    @property
-    def confidence(self) -> float | None: ...
-
-
-def mean_confidence(words: Sequence[Rated]) -> float | None:
-    """The mean confidence of ``words``, None where none has any."""
-    known = [word.confidence for word in words if word.confidence is not None]
+def mean_confidence(words: Sequence[float | None]) -> float | None:
+    """Of the confidences of ``words`` the mean, None where none has any."""
+    known = [confidence for confidence in words if confidence is not None]
     return sum(known) / len(known) if known else None

@@ -84,11 +84,10 @@ def transcript(raw: dict[str, Any]) -> Transcript:
 
 def _read(raw: dict[str, Any], segments: list[dict[str, Any]]) -> Transcript:
     words = tuple(_words(segments))
-    text = joined(t for t in [_text(s.get("text")) for s in segments] if t)
+    text = joined([t for s in segments if (t := _text(s.get("text")))])
     if not text:
         text = _text(raw.get("transcript", raw.get("text")))
     speakers = [speaker for s in segments if (speaker := _speaker(s)) is not None]
-    suspects = [s for s in segments if s.get("possible_hallucination") is True]
     is_diarized = bool(_list(raw.get("diarization"))) or bool(speakers)
     start_s, end_s = _span(segments)
     if is_diarized and end_s is not None:
@@ -104,20 +103,22 @@ def _read(raw: dict[str, Any], segments: list[dict[str, Any]]) -> Transcript:
         number=_number(raw.get("transcription_num")),
         is_flush=raw.get("is_end_of_audio_flush") is True,
         is_diarized=is_diarized,
-        is_suspect=bool(suspects),
+        is_suspect=any(s.get("possible_hallucination") is True for s in segments),
         language=_language(raw, segments),
         speaker=max(speakers, key=speakers.count) if speakers else None,
-        confidence=mean_confidence(words) if words else _probability(raw.get("confidence")),
+        confidence=mean_confidence([each for _, _, _, each, _ in words]) if words else _probability(raw.get("confidence")),
         language_prob=_probability(raw.get("language_prob")),
         beams=() if is_diarized else _beams(segments),
     )
 
 
 def _span(segments: list[dict[str, Any]]) -> tuple[float | None, float | None]:
-    starts = [_seconds(_either(s, "start_time", "start")) for s in segments]
-    ends = [_seconds(_either(s, "end_time", "end")) for s in segments]
-    start_s = min([t for t in starts if t is not None], default=None)
-    end_s = max([t for t in ends if t is not None], default=None)
+    start_s = end_s = None
+    for segment in segments:
+        start = _seconds(_either(segment, "start_time", "start"))
+        end = _seconds(_either(segment, "end_time", "end"))
+        start_s = start if start_s is None or (start is not None and start < start_s) else start_s
+        end_s = end if end_s is None or (end is not None and end > end_s) else end_s
     if start_s is not None and end_s is not None and start_s > end_s:
         start_s = None
     return start_s, end_s
@@ -160,21 +161,18 @@ def _words(segments: Iterable[dict[str, Any]]) -> list[ServerWord]:
         for raw in _list(_either(segment, "word_timestamps", "words")):
             if not isinstance(raw, dict):
                 continue
-            get = raw.get
-            text, start_s, end_s, confidence = (
-                get("word"),
-                get("start_time"),
-                get("end_time"),
-                get("prob"),
-            )
-            if (  # as nearly all are
-                type(text) is str
-                and type(start_s) is type(end_s) is type(confidence) is float
-                and 0.0 <= start_s <= end_s < _LONGEST_S
-                and 0.0 <= confidence <= 1.0
-                and (text := text.strip())
-            ):
-                own = get("speaker")
+            try:
+                text, own = raw["word"].strip(), raw.get("speaker")
+                start_s, end_s, confidence = raw["start_time"], raw["end_time"], raw["prob"]
+                is_plain = (  # as nearly all are
+                    type(start_s) is type(end_s) is type(confidence) is float
+                    and 0.0 <= start_s <= end_s < _LONGEST_S
+                    and 0.0 <= confidence <= 1.0
+                    and text
+                )
+            except (LookupError, AttributeError):
+                is_plain = False
+            if is_plain:
                 own = own if type(own) is str else speaker
                 words.append(_tuple(ServerWord, (text, start_s, end_s, confidence, own)))
             elif (word := _odd_word(raw, speaker)) is not None:
@@ -230,7 +228,9 @@ def _number(raw: Any) -> int | None:
 
 def _seconds(raw: Any) -> float | None:
     # NaN compares false.
-    ok = isinstance(raw, (int, float)) and not isinstance(raw, bool) and 0 <= raw < _LONGEST_S
+    if type(raw) is float and 0.0 <= raw < _LONGEST_S:
+        return raw
+    ok = isinstance(raw, int) and not isinstance(raw, bool) and 0 <= raw < _LONGEST_S
     return float(raw) if ok else None
 
 
