@@ -28,7 +28,7 @@ def reading(
     dialect = dialect_for(Options.create("whisper", language=asked, **options))
     session, audio = Session(dialect, Patience()), UserAudio(keep_s=3600.0)
     stop = origin + round(sent_s * RATE)
-    audio.push(np.full(stop, 1000, "<i2").tobytes(), stop, 0.0, cursor=None)
+    audio.push(np.full(stop, 1000, "<i2").tobytes(), stop, 0.0)
     audio.settle(origin)
     session.start(0.0)
     session.attach(audio.journal, Flushes(), 0.0)

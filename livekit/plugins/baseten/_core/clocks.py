@@ -20,6 +20,9 @@ from bisect import bisect_right
 SAMPLE_RATE_HZ = 16_000
 BYTES_PER_SAMPLE = 2  # pcm_s16le, mono
 
+# A push that is no more than this too early or too late gets no breakpoint of its own.
+_JITTER_S = 0.02
+
 
 class ConnectionClock:
     """Maps one connection's samples to the stream's, made-up silence between them included.
@@ -127,28 +130,31 @@ class WallClock:
     as breakpoints between which audio came at the pace of speech, so that a steady hour is one.
     """
 
-    # A push that is no more than this too early or too late gets no breakpoint of its own.
-    _JITTER_S = 0.02
-
     def __init__(self) -> None:
         self._positions = [0]
         self._times_s = [0.0]
+        self._pushed_s = [0.0]  # when the push came that made the breakpoint
+        self._base_s = -math.inf  # when the stream would have begun, at the pace since the last one
         self._stop = 0
         self._last_push_s = 0.0
 
     def push(self, stop: int, now_s: float) -> None:
         """The stream up to sample ``stop`` had been pushed by ``now_s`` (epoch seconds)."""
-        start, self._stop = self._stop, stop
-        last_push_s, self._last_push_s = self._last_push_s, now_s
-        on_pace_s = self._times_s[-1] + (stop - self._positions[-1]) / SAMPLE_RATE_HZ
-        if start == 0 or not -self._JITTER_S <= now_s - on_pace_s <= self._JITTER_S:
-            # A sample was spoken before the end of its block, but after the block before.
-            begun_s = max(last_push_s, now_s - (stop - start) / SAMPLE_RATE_HZ)
-            if start == self._positions[-1]:
-                self._times_s[-1] = begun_s
-            else:
-                self._positions.append(start)
-                self._times_s.append(begun_s)
+        late_s = now_s - self._base_s - stop / SAMPLE_RATE_HZ
+        if not -_JITTER_S <= late_s <= _JITTER_S:
+            self._break(stop, now_s)
+        self._stop, self._last_push_s = stop, now_s
+
+    def _break(self, stop: int, now_s: float) -> None:
+        start = self._stop
+        # A sample was spoken before the end of its block, but after the block before.
+        begun_s = max(self._last_push_s, now_s - (stop - start) / SAMPLE_RATE_HZ)
+        if start == self._positions[-1]:
+            del self._positions[-1], self._times_s[-1], self._pushed_s[-1]
+        self._positions.append(start)
+        self._times_s.append(begun_s)
+        self._pushed_s.append(now_s)
+        self._base_s = begun_s - start / SAMPLE_RATE_HZ
 
     def at(self, position: int) -> float:
         """Epoch seconds at which stream sample ``position`` was pushed."""
@@ -158,11 +164,24 @@ class WallClock:
             at_s = min(at_s, self._times_s[i + 1])
         return min(at_s, self._last_push_s)
 
+    def pushed_s(self, position: int) -> float:
+        """As `at`, where a long block counts as pushed at its end, whenever it was spoken."""
+        i = max(0, bisect_right(self._positions, position) - 1)
+        return max(self.at(position), self._pushed_s[i])
+
+    def pushed_by(self, time_s: float) -> int:
+        """Up to which stream sample audio had been pushed by a time, in epoch seconds."""
+        i = bisect_right(self._pushed_s, time_s) - 1
+        if i < 0:
+            return self._positions[0]
+        until = self._positions[i] + int((time_s - self._times_s[i]) * SAMPLE_RATE_HZ)
+        return min(until, self._stop, *self._positions[i + 1 : i + 2])
+
     def forget(self, position: int) -> None:
         """Samples before ``position`` will not be asked for again."""
         i = bisect_right(self._positions, position) - 1
         if i > 0:
-            del self._positions[:i], self._times_s[:i]
+            del self._positions[:i], self._times_s[:i], self._pushed_s[:i]
 
     def _interpolate(self, i: int, position: int) -> float:
         return self._times_s[i] + (position - self._positions[i]) / SAMPLE_RATE_HZ

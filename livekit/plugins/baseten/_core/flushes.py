@@ -71,6 +71,10 @@ class Flushes:
         self._slowest_s: float | None = None  # from hearing a flush to the final that answers it
 
     @property
+    def waiting(self) -> list[Flush]:
+        return list(self._waiting)
+
+    @property
     def is_any_waiting(self) -> bool:
         return bool(self._waiting)
 

@@ -99,12 +99,21 @@ class Recognition:
 
     # From the user
 
-    def push(self, pcm: bytes | memoryview, stop: int, now_wall_s: float) -> None:
-        """Take more audio; see `UserAudio.push`."""
-        cursor = None if (live := self._live) is None else live.cursor
-        lost = self._audio.push(pcm, stop, now_wall_s, cursor=cursor)
-        if lost:
-            self.events.append(AudioLost(lost))
+    def push(self, pcm: bytes | memoryview, stop: int, now_wall_s: float) -> bool:
+        """Take more audio; see `UserAudio.push`.
+
+        Returns:
+            There is a whole frame of it to send now.
+        """
+        if self._audio.push(pcm, stop, now_wall_s):
+            live = self._live
+            lost = self._audio.drop_excess(now_wall_s, None if live is None else live.cursor)
+            if lost:
+                self.events.append(AudioLost(lost))
+        if self._attached is None:
+            return False
+        session = self._attached.session
+        return self._audio.journal.stop - session.cursor >= session.dialect.chunk_samples
 
     @property
     def is_full(self) -> bool:

@@ -293,9 +293,9 @@ class Session:
         count = min((end - self.cursor) // chunk_samples, limit)
         if count <= 0:
             return []
-        pcm = self._read(count * chunk_samples)
-        size = chunk_samples * BYTES_PER_SAMPLE
-        return [self.dialect.audio(pcm[at : at + size]) for at in range(0, len(pcm), size)]
+        pcm, size = self._read(count * chunk_samples), chunk_samples * BYTES_PER_SAMPLE
+        audio = self.dialect.audio
+        return [audio(pcm[at : at + size]) for at in range(0, len(pcm), size)]
 
     def _last_chunk(self, samples: int) -> str | bytes:
         pcm = self._read(samples)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from .clocks import SAMPLE_RATE_HZ, WallClock
 from .journal import WINDOW_SAMPLES, Journal
 
@@ -13,9 +11,6 @@ _USAGE_EVERY_SAMPLES = 5 * SAMPLE_RATE_HZ
 # A server keeps 30 s of audio at most: what is older it has transcribed or dropped. 5 s more are
 # for a transcription that comes late.
 _SETTLED_AFTER_SAMPLES = (30 + 5) * SAMPLE_RATE_HZ
-
-# Pushes this close together are of one age.
-_SAME_AGE_S = 0.1
 
 # Audio that comes faster than this, after so much of it, is no call but a recording: its caller
 # waits for the whole of it, and nothing of it gets old.
@@ -51,8 +46,6 @@ class UserAudio:
         self.journal = Journal()
         self.wall = WallClock()
         self.sent = 0
-        # When what is held was pushed: where each stretch ends, and its time in epoch seconds.
-        self._pushes: deque[tuple[int, float]] = deque()
 
     @property
     def is_full(self) -> bool:
@@ -64,31 +57,35 @@ class UserAudio:
         """All that was pushed has a final."""
         return self.journal.start == self.journal.stop
 
-    def push(
-        self, pcm: bytes | memoryview, stop: int, now_wall_s: float, *, cursor: int | None
-    ) -> int:
+    def push(self, pcm: bytes | memoryview, stop: int, now_wall_s: float) -> bool:
         """Take more audio.
 
         Args:
             pcm: 16 kHz mono 16-bit.
             stop: The end of what the user pushed; a resampler may hold some of it back.
             now_wall_s: Epoch seconds.
+
+        Returns:
+            More is held now than is kept without a connection; see `drop_excess`.
+        """
+        journal = self.journal
+        journal.push(pcm)
+        self.wall.push(stop, now_wall_s)
+        return journal.stop - journal.start > self._keep_samples
+
+    def drop_excess(self, now_wall_s: float, cursor: int | None) -> int:
+        """Drop what is not to be kept any longer.
+
+        Args:
+            now_wall_s: Epoch seconds.
             cursor: Up to where a live connection was sent audio; None while there is none.
 
         Returns:
             How many samples had to be dropped that no server has heard.
         """
-        self.journal.push(pcm)
-        self.wall.push(stop, now_wall_s)
-        if not pcm:
-            return 0
-        self._note_push(now_wall_s)
-        excess = self.journal.stop - self.journal.start - self._keep_samples
-        if excess <= 0:
-            return 0
-        cut = self.journal.start + excess
+        cut = self.journal.stop - self._keep_samples
         if not self._is_recording(now_wall_s):
-            return self._trim(min(cut, self._aged(now_wall_s)), cursor)
+            return self._trim(min(cut, self.wall.pushed_by(now_wall_s - self._keep_s)), cursor)
         return 0 if cursor is None else self._trim(cut, cursor)
 
     def settle(self, until: int) -> None:
@@ -136,28 +133,12 @@ class UserAudio:
         tail = self.journal.loudness(stop - PAUSE_SAMPLES, stop)
         return tail < max(_SILENCE_RMS, self.journal.loudness(start, stop) / 10)
 
-    def _note_push(self, now_wall_s: float) -> None:
-        pushes = self._pushes
-        # The second last: a stretch that began less than that ago goes on.
-        if len(pushes) > 1 and now_wall_s - pushes[-2][1] < _SAME_AGE_S:
-            pushes.pop()
-        pushes.append((self.journal.stop, now_wall_s))
-        while pushes[0][0] <= self.journal.start and len(pushes) > 1:
-            pushes.popleft()
-
     def _is_recording(self, now_wall_s: float) -> bool:
         """What is held came faster than anybody speaks."""
-        held_s = (self.journal.stop - self.journal.start) / SAMPLE_RATE_HZ
-        return held_s > (now_wall_s - self._pushes[0][1]) * _CALL_SPEED + _CALL_BURST_S
-
-    def _aged(self, now_wall_s: float) -> int:
-        """Up to where audio was pushed more than `keep_s` ago."""
-        aged = self.journal.start
-        for stop, pushed_s in self._pushes:
-            if pushed_s > now_wall_s - self._keep_s:
-                break
-            aged = stop
-        return aged
+        journal = self.journal
+        took_s = now_wall_s - self.wall.pushed_s(journal.start)
+        held_s = (journal.stop - journal.start) / SAMPLE_RATE_HZ
+        return held_s > took_s * _CALL_SPEED + _CALL_BURST_S
 
     def _trim(self, cut: int, cursor: int | None) -> int:
         """Drop what is before ``cut``, except what a live server may still send results of.

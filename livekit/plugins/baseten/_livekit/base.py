@@ -106,6 +106,7 @@ class BaseStream(stt.RecognizeStream):
             ),
             sample_rate=SAMPLE_RATE_HZ,
         )
+        self._takes_audio = True  # until the input or the stream has ended
 
     @property
     def _has_failed(self) -> bool:
@@ -131,6 +132,7 @@ class BaseStream(stt.RecognizeStream):
             self._check_not_closed()
 
     def _end_input(self) -> None:
+        self._takes_audio = False
         self._input_ch.close()
 
     def _emit_event(self, event: stt.SpeechEvent) -> None:
@@ -157,7 +159,7 @@ class BaseStream(stt.RecognizeStream):
 
     async def aclose(self) -> None:
         """Close the stream now, whatever is under way. Returns within 100 ms."""
-        self._input_ch.close()
+        self._end_input()
         while not self._task.done():
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=0.05)

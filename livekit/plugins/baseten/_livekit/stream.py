@@ -112,22 +112,22 @@ class SpeechStream(BaseStream):
             ValueError: The frame is malformed.
             BufferError: Four hours of audio wait for the server. Nothing is lost: push it later.
         """
-        if self._has_failed:
-            self._keep(frame)
+        if not self._takes_audio:
+            self._push_late(frame)
             return
-        self._check_open()
-        if self._recognition.is_full:
+        recognition = self._recognition
+        if recognition.is_full:
             raise BufferError(
                 "4 hours of audio wait for the server already: wait for results, then push on"
             )
         pcm = self._intake.converted(frame)
         self._recording.pushed(pcm)
-        self._recognition.push(pcm, self._intake.position, _wall_s())
-        if (connection := self._connections.current) is not None:
+        is_due = recognition.push(pcm, self._intake.position, _wall_s())
+        if is_due and (connection := self._connections.current) is not None:
             connection.send()
         if self._voice is not None:
             self._voice.push(pcm)
-        if self._recognition.events:
+        if recognition.events:
             self._emit()
 
     def flush(self) -> None:
@@ -266,6 +266,7 @@ class SpeechStream(BaseStream):
             self._leave()
             raise
         finally:
+            self._takes_audio = False
             self._close_voice()
             if self.unfinished.fate is Fate.OPEN:
                 self._end_with(self._recognition.give_up)
@@ -319,9 +320,15 @@ class SpeechStream(BaseStream):
             lost_samples=self._notices.lost_in_all,
         )
 
-    def _keep(self, frame: rtc.AudioFrame) -> None:
-        """LiveKit pushes audio for a moment longer, until it has noticed the failure."""
-        if self.unfinished.fate is Fate.HELD and not self._recognition.is_full:
+    def _push_late(self, frame: rtc.AudioFrame) -> None:
+        """After a failure LiveKit pushes audio for a moment longer, until it has noticed.
+
+        Raises:
+            RuntimeError: The input has ended, or the stream is closed.
+        """
+        if not self._has_failed:
+            self._check_open()
+        elif self.unfinished.fate is Fate.HELD and not self._recognition.is_full:
             pcm = self._intake.converted(frame)
             self._recognition.push(pcm, self._intake.position, _wall_s())
 

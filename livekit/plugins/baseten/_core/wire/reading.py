@@ -106,7 +106,9 @@ def _read(raw: dict[str, Any], segments: list[dict[str, Any]]) -> Transcript:
         is_suspect=any(s.get("possible_hallucination") is True for s in segments),
         language=_language(raw, segments),
         speaker=max(speakers, key=speakers.count) if speakers else None,
-        confidence=mean_confidence([each for _, _, _, each, _ in words]) if words else _probability(raw.get("confidence")),
+        confidence=mean_confidence([each for _, _, _, each, _ in words])
+        if words
+        else _probability(raw.get("confidence")),
         language_prob=_probability(raw.get("language_prob")),
         beams=() if is_diarized else _beams(segments),
     )
