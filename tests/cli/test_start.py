@@ -37,7 +37,8 @@ def started(
 
 
 def is_quick(imports: set[str]) -> bool:
-    return bool(imports) and not imports & {"livekit.agents", "livekit.rtc", "av", "aiohttp"}
+    slow = {"livekit.agents", "livekit.rtc", "av", "aiohttp", "numpy", "websockets"}
+    return bool(imports) and not imports & slow
 
 
 COMMANDS = [c.callback.__name__ for c in app.registered_commands]  # type: ignore[union-attr]

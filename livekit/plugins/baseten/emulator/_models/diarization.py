@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 from .._recognizers.recognizer import Word
 from . import messages
+from .message import Message
 from .metadata import Metadata
 from .results import is_held_back, latency_s
 from .segments import Segment, TimedWord, merged
-from .session import Job, Message
+from .session import Job
 from .speakers import Diarizer, Speakers
 
 TERMINAL = frozenset(".?!。？！｡։؟۔।॥")  # noqa: RUF001 - of several scripts

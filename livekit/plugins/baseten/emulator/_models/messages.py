@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from .message import Message
 from .segments import Segment
-from .session import Job, Message
+from .session import Job
 
 
 class MessageType(Enum):

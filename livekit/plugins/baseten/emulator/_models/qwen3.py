@@ -24,8 +24,9 @@ from .._recognizers.recognizer import (
     transcript_of,
 )
 from .languages import QWEN3_NAMES
+from .message import Message
 from .qwen3_settings import BLOCKS, Settings, WhisperParams
-from .session import Closing, Job, JobQueue, Message, type_of
+from .session import Closing, Job, JobQueue, type_of
 from .voice import VoiceActivity, VoiceDetectorFactory
 
 WINDOW_BYTES = 1024  # what voice detection takes; audio comes in any size

@@ -7,9 +7,10 @@ from typing import Protocol
 
 from .._recognizers.recognizer import Word
 from . import messages
+from .message import Message
 from .metadata import StreamingParams
 from .segments import Segment
-from .session import Job, Message
+from .session import Job
 
 
 class Results(Protocol):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .session import Message
+from .message import Message
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .._recognizers.recognizer import DecodingOptions, Heard
-
-Message = dict[str, Any]
-"""A server message before it becomes JSON."""
+from .message import Message
 
 
 @dataclass(frozen=True)

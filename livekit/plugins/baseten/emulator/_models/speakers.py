@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._recognizers.recognizer import Word
-from .session import Message
+from .message import Message
 
 STEP_S = 0.5
 COLLAR_S = 0.5

@@ -21,10 +21,11 @@ from .._recognizers.recognizer import SAMPLE_RATE_HZ, DecodingOptions, Heard, tr
 from . import messages
 from .diarization import DiarizedResults
 from .listening import Listening
+from .message import Message
 from .messages import Control, MessageType
 from .metadata import Metadata, MetadataRefused, metadata
 from .results import PlainResults, Results
-from .session import REFUSED, Closing, Job, Message, type_of
+from .session import REFUSED, Closing, Job, type_of
 from .speakers import Diarizer
 from .transcribing import Runtime, TranscriptionFailed
 from .voice import VoiceActivity, VoiceDetectorFactory

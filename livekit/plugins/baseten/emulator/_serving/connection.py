@@ -21,7 +21,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from .. import faults
-from .._models.session import REFUSED, Closing, Message, ServerSession
+from .._models.message import Message
+from .._models.session import REFUSED, Closing, ServerSession
 from ..faults.fault import Conditions, Fault
 from ..faults.rewriting import Rewriter
 from .conduct import Conduct, Event

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .._models.session import Message as Message
+from .._models.message import Message as Message
 from . import rewriting
 from .fault import Conditions, FromTheStart, Refusal, Rewriting, Strike, Target
 from .fault import Fault as Fault

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
-from .._models.session import Message
+from .._models.message import Message
 
 Rewriter = Callable[[Message], list[Message]]
 
