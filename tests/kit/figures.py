@@ -15,6 +15,8 @@ from opentelemetry.sdk.metrics.export import (
     NumberDataPoint,
 )
 
+from livekit.plugins.baseten._telemetry import instruments
+
 PREFIX = "lk.agents.baseten."
 
 
@@ -37,6 +39,13 @@ def _reader() -> InMemoryMetricReader:
     reader = InMemoryMetricReader(preferred_temporality={Counter: delta, Histogram: delta})
     metrics.set_meter_provider(MeterProvider([reader], shutdown_on_exit=False))
     return reader
+
+
+def forget() -> None:
+    """Begin anew, whatever other tests in this process have told or left alive."""
+    for alive in (instruments.streams_alive, instruments.connections_alive):
+        alive._counts.clear()
+    figures()
 
 
 def figures() -> list[Figure]:

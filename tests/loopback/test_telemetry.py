@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from kit.figures import figures, told
+from kit.figures import figures, forget, told
 from kit.loopback import QUICK, calling, client, listening, serve
 
 from livekit import rtc
@@ -29,7 +29,7 @@ ONE_RETRY = APIConnectOptions(max_retry=1, retry_interval=0.01, timeout=0.5)
 
 @pytest.fixture(autouse=True)
 def nothing_told_before() -> Iterator[None]:
-    figures()
+    forget()
     yield
     assert not [f for f in figures() if f.name.endswith("alive") and f.number]
 
