@@ -491,8 +491,8 @@ class STT(stt.STT):
         if given.keys() & {"keyterms", "prompt"}:
             _warn_of_cut_keyterms(self._options_here)
         for stream in list(self._streams):
-            told = self._options_with(self._session_keyterms.of(stream))
-            stream.use_options(stream.options.updated(**{**given, "keyterms": told.keyterms}))
+            keyterms = self._keyterms_with(self._session_keyterms.of(stream))
+            stream.use_options(stream.options.updated(**{**given, "keyterms": keyterms}))
 
     def prewarm(self) -> None:
         """Open a connection in the background that the next stream takes over.
@@ -571,8 +571,8 @@ class STT(stt.STT):
         self._session_keyterms.tell(keyterms)
         _warn_of_cut_keyterms(self._options_with(keyterms))
         for stream in list(self._streams):
-            told = self._options_with(self._session_keyterms.of(stream))
-            stream.use_options(stream.options.updated(keyterms=told.keyterms))
+            told = self._keyterms_with(self._session_keyterms.of(stream))
+            stream.use_options(stream.options.updated(keyterms=told))
 
     @property
     def _options_here(self) -> Options:
@@ -580,9 +580,11 @@ class STT(stt.STT):
         return self._options_with(self._session_keyterms.here)
 
     def _options_with(self, session_keyterms: Sequence[str]) -> Options:
-        """The options with the user's keyterms first and a session's after them."""
-        merged = unique((*self._options.keyterms, *session_keyterms))
-        return self._options.updated(keyterms=tuple(merged))
+        return self._options.updated(keyterms=self._keyterms_with(session_keyterms))
+
+    def _keyterms_with(self, session_keyterms: Sequence[str]) -> tuple[str, ...]:
+        """The user's keyterms first and a session's after them."""
+        return tuple(unique((*self._options.keyterms, *session_keyterms)))
 
 
 def _warn_of_cut_keyterms(options: Options) -> None:
