@@ -10,7 +10,7 @@ from report.recordings import RATE_HZ, a_call
 
 from livekit.plugins.baseten._report import Recorded, read
 from livekit.plugins.baseten._report.axis import Axis
-from livekit.plugins.baseten._report.call import Call, made_out, median, p99
+from livekit.plugins.baseten._report.call import Call, made_out, median, quantile
 
 MS = 0.003
 
@@ -145,7 +145,7 @@ def test_a_recording_of_nothing_is_a_call_of_nothing(tmp_path: Path) -> None:
 
 def test_the_summary_s_statistics() -> None:
     assert median([]) is None
-    assert p99([]) is None
+    assert quantile([], 0.99) is None
     hundred = [float(n) for n in range(1, 101)]
-    assert (median(hundred), p99(hundred)) == (50.5, 99.0)
-    assert p99([1.0, 2.0]) == 2.0
+    assert (median(hundred), quantile(hundred, 0.99)) == (50.5, 99.0)
+    assert quantile([1.0, 2.0], 0.99) == 2.0

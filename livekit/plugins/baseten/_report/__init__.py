@@ -7,7 +7,7 @@ each call, `day` what stands out in all of them, `day_page` writes it, `making` 
 
 from __future__ import annotations
 
-from .day import Day, as_json, quantile
+from .day import Day, as_json, spread
 from .figures import Figures, figures_of
 from .making import CannotWrite, make_pages, recordings_in, write
 from .page import page
@@ -26,9 +26,9 @@ __all__ = [
     "make_pages",
     "many",
     "page",
-    "quantile",
     "read",
     "recordings_in",
     "seconds",
+    "spread",
     "write",
 ]

@@ -192,9 +192,9 @@ def median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def p99(ordered: Sequence[float]) -> float | None:
-    """The smallest of them that 99 % do not exceed."""
-    return ordered[math.ceil(0.99 * len(ordered)) - 1] if ordered else None
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """The smallest of them that such a share does not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
 def _of(kind: type[L], lines: Sequence[Line]) -> list[L]:

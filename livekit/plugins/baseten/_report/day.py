@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from .call import SLOW_S
+from .call import SLOW_S, quantile
 from .figures import Figures, Kind
 from .wording import many, seconds
 
@@ -92,11 +92,6 @@ class Day:
         return f"{first:%Y-%m-%d}, {first:%H:%M} to {until} UTC"
 
 
-def quantile(ordered: Sequence[float], share: float) -> float | None:
-    """The smallest of them that such a share does not exceed."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
-
-
 def _statements(day: Day) -> Iterator[Statement]:
     count = len(day.calls)
 
@@ -173,20 +168,24 @@ def _bunched(calls: Sequence[Figures], day: Day) -> str:
     return f" {size} of them began between {begin:%H:%M} and {end + timedelta(minutes=1):%H:%M}."
 
 
+def spread(ordered: Sequence[float]) -> dict[str, float | None]:
+    """What is told of many delays, by its name."""
+    shares = {"median": 0.5, "p90": 0.9, "p99": 0.99, "slowest": 1.0}
+    return {name: quantile(ordered, share) for name, share in shares.items()}
+
+
 def as_json(day: Day) -> dict[str, Any]:
     """The figures, without a word that was said."""
 
-    def spread(ordered: Sequence[float]) -> dict[str, Any]:
-        shares = {"median": 0.5, "p90": 0.9, "p99": 0.99, "slowest": 1.0}
-        return {"count": len(ordered)} | {
-            name: _rounded(quantile(ordered, share)) for name, share in shares.items()
-        }
+    def counted(ordered: Sequence[float]) -> dict[str, Any]:
+        quantiles = {name: _rounded(value) for name, value in spread(ordered).items()}
+        return {"count": len(ordered)} | quantiles
 
     return {
         "stands_out": [one.said for one in day.statements()],
-        "final_delay_s": spread(day.delays_s),
-        "first_interim_s": spread(day.first_interims_s),
-        "flush_s": spread(day.flushes_s),
+        "final_delay_s": counted(day.delays_s),
+        "first_interim_s": counted(day.first_interims_s),
+        "flush_s": counted(day.flushes_s),
         "calls": [_call_as_json(call) for call in day.calls],
         "unreadable": [{"file": one.file, "why": one.why} for one in day.unread],
     }

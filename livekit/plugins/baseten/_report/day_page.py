@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from urllib.parse import quote
 
-from .call import SLOW_S
-from .day import Day, Statement, Unread, quantile
+from .call import SLOW_S, quantile
+from .day import Day, Statement, Unread
 from .day_pictures import histogram, over_time
 from .figures import WORST_FIRST, Figures, Kind
 from .standalone import maker, part, policy

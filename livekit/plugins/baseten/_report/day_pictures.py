@@ -9,8 +9,7 @@ from datetime import datetime, timedelta, timezone
 from html import escape
 from urllib.parse import quote
 
-from .call import SLOW_S
-from .day import quantile
+from .call import SLOW_S, quantile
 from .figures import Figures
 from .wording import many, seconds
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from .._core.clocks import SAMPLE_RATE_HZ
 from .axis import Axis
-from .call import SLOW_S, Call, made_out, median, p99
+from .call import SLOW_S, Call, made_out, median, quantile
 from .log import log
 from .reading import Recorded
 from .sound import peaks
@@ -138,7 +138,7 @@ def _notices(recorded: Recorded, axis: Axis) -> list[str]:
 def _summary(call: Call, axis: Axis) -> list[dict[str, str]]:
     audio_s = axis.samples / SAMPLE_RATE_HZ
     lost = sum(connection.is_lost for connection in call.connections)
-    slowest, first = p99(call.delays_s), median(call.first_partials_s)
+    slowest, first = quantile(call.delays_s, 0.99), median(call.first_partials_s)
     rows = [
         ("Duration", clock(axis.end), f"{clock(audio_s)} of audio"),
         ("Utterances", str(len(call.utterances)), many(call.words, "word")),

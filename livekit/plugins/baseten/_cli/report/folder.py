@@ -21,9 +21,9 @@ from ..._report import (
     clock,
     make_pages,
     many,
-    quantile,
     recordings_in,
     seconds,
+    spread,
 )
 from ..._report import (
     as_json as figures,
@@ -132,8 +132,7 @@ def _print(day: Day, index: Path) -> None:
 
 
 def _spread(ordered_s: Sequence[float]) -> str:
-    shares = {"median": 0.5, "p90": 0.9, "p99": 0.99, "slowest": 1.0}
-    return "   ".join(f"{name} {seconds(quantile(ordered_s, s)):>6}" for name, s in shares.items())
+    return "   ".join(f"{name} {seconds(value):>6}" for name, value in spread(ordered_s).items())
 
 
 def _line(call: Figures) -> str:
